@@ -1,0 +1,50 @@
+"""Where a call's audio and events enter and leave. One protocol, one file per transport."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from agent.audio import Frame, Speech
+from agent.events import ClientEvent, ServerEvent
+
+
+@dataclass(frozen=True)
+class Heard:
+    """How much of a reply left for the caller's ear."""
+
+    seconds: float
+    """Speech handed to the network."""
+
+    text: int
+    """Characters of the reply's text whose words were played to their end."""
+
+
+class Speaker(Protocol):
+    """The way to the caller's ear. A reply is what is written between two calls of `clear`."""
+
+    async def write(self, speech: Speech) -> None:
+        """Queue speech; waits while the queue is further ahead of the ear than the edge allows. Words count from the reply's text."""
+
+    async def started(self) -> float:
+        """Wait for the reply's first sample to be handed to the network; return the loop's time of that moment."""
+
+    async def drained(self) -> None:
+        """Wait until all that was written has been handed to the network."""
+
+    def clear(self) -> Heard:
+        """Drop what was not played yet, end the reply, and say how much of it was heard. Never waits."""
+
+
+class Edge(Protocol):
+    """One caller's end of a call."""
+
+    speaker: Speaker
+
+    def frames(self) -> AsyncIterator[Frame]:
+        """The microphone in frames of 20 ms; ends when the caller hangs up or vanishes."""
+
+    def events(self) -> AsyncIterator[ClientEvent]:
+        """The caller's valid events in order; a broken one is answered with `error` by the edge itself."""
+
+    def send(self, event: ServerEvent) -> None:
+        """Send an event to the caller. Never waits, so that clean-up can use it; does nothing after the end of the call."""

@@ -1,0 +1,312 @@
+"""The OpenAI Realtime wire events (GA shape), both directions: parse and serialise, no I/O.
+
+Client events are validated by one discriminated union; what cannot be read raises `EventError`, which holds the `error` event to
+answer with. `parley.trace` is ours: the marks of a turn, after its `response.done`.
+"""
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+
+from agent.objects import AudioPart, ErrorDetails, Item, NewItem, Response, SessionObject
+
+MAX_EVENT_BYTES = 256 * 1024
+"""Largest client event over a data channel: Chromium's own limit for a message."""
+
+EventId = Annotated[str, Field(max_length=512)]
+
+
+# From the client.
+
+
+class SessionUpdate(BaseModel, frozen=True):
+    """Change the session; absent fields stay. `session` is merged and validated by `update_session`."""
+
+    type: Literal["session.update"]
+    event_id: EventId | None = None
+    session: dict[str, Any]
+
+
+class ConversationItemCreate(BaseModel, frozen=True):
+    """Add a message with text at the end of the conversation."""
+
+    type: Literal["conversation.item.create"]
+    event_id: EventId | None = None
+    item: NewItem
+
+
+class ResponseCreate(BaseModel, frozen=True):
+    """Answer now, without waiting for speech."""
+
+    type: Literal["response.create"]
+    event_id: EventId | None = None
+
+
+class ResponseCancel(BaseModel, frozen=True):
+    """Stop the response in progress."""
+
+    type: Literal["response.cancel"]
+    event_id: EventId | None = None
+    response_id: str | None = None
+
+
+class OutputAudioBufferClear(BaseModel, frozen=True):
+    """Stop what is being played; with nothing playing, nothing happens (agents-js always sends it)."""
+
+    type: Literal["output_audio_buffer.clear"]
+    event_id: EventId | None = None
+
+
+ClientEvent = SessionUpdate | ConversationItemCreate | ResponseCreate | ResponseCancel | OutputAudioBufferClear
+
+
+# To the client.
+
+
+class SessionCreated(BaseModel, frozen=True):
+    """First event of a call."""
+
+    type: Literal["session.created"] = "session.created"
+    session: SessionObject
+
+
+class SessionUpdated(BaseModel, frozen=True):
+    """The effective session after an update."""
+
+    type: Literal["session.updated"] = "session.updated"
+    session: SessionObject
+
+
+class SpeechStarted(BaseModel, frozen=True):
+    """The caller began to speak; times count from the start of the call's audio, padding included."""
+
+    type: Literal["input_audio_buffer.speech_started"] = "input_audio_buffer.speech_started"
+    audio_start_ms: int
+    item_id: str
+
+
+class SpeechStopped(BaseModel, frozen=True):
+    """The caller's turn is over; the time includes the silence that was waited for."""
+
+    type: Literal["input_audio_buffer.speech_stopped"] = "input_audio_buffer.speech_stopped"
+    audio_end_ms: int
+    item_id: str
+
+
+class Committed(BaseModel, frozen=True):
+    """The turn's audio became the item `item_id`."""
+
+    type: Literal["input_audio_buffer.committed"] = "input_audio_buffer.committed"
+    item_id: str
+    previous_item_id: str | None
+
+
+class ItemAdded(BaseModel, frozen=True):
+    """An item entered the conversation."""
+
+    type: Literal["conversation.item.added"] = "conversation.item.added"
+    previous_item_id: str | None
+    item: Item
+
+
+class ItemDone(BaseModel, frozen=True):
+    """An item is complete."""
+
+    type: Literal["conversation.item.done"] = "conversation.item.done"
+    previous_item_id: str | None
+    item: Item
+
+
+class ItemTruncated(BaseModel, frozen=True):
+    """An answer was cut to what was played."""
+
+    type: Literal["conversation.item.truncated"] = "conversation.item.truncated"
+    item_id: str
+    content_index: int = 0
+    audio_end_ms: int
+
+
+class ResponseCreated(BaseModel, frozen=True):
+    """A response began."""
+
+    type: Literal["response.created"] = "response.created"
+    response: Response
+
+
+class ResponseDone(BaseModel, frozen=True):
+    """A response ended; exactly one for each that was created."""
+
+    type: Literal["response.done"] = "response.done"
+    response: Response
+
+
+class OutputItemAdded(BaseModel, frozen=True):
+    """A response opened its message."""
+
+    type: Literal["response.output_item.added"] = "response.output_item.added"
+    response_id: str
+    output_index: int = 0
+    item: Item
+
+
+class OutputItemDone(BaseModel, frozen=True):
+    """A response closed its message: completed, or incomplete when it was cut."""
+
+    type: Literal["response.output_item.done"] = "response.output_item.done"
+    response_id: str
+    output_index: int = 0
+    item: Item
+
+
+class ContentPartAdded(BaseModel, frozen=True):
+    """A message opened its spoken part."""
+
+    type: Literal["response.content_part.added"] = "response.content_part.added"
+    response_id: str
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+    part: AudioPart
+
+
+class ContentPartDone(BaseModel, frozen=True):
+    """A message closed its spoken part."""
+
+    type: Literal["response.content_part.done"] = "response.content_part.done"
+    response_id: str
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+    part: AudioPart
+
+
+class TranscriptDelta(BaseModel, frozen=True):
+    """More of the words that the agent is about to say."""
+
+    type: Literal["response.output_audio_transcript.delta"] = "response.output_audio_transcript.delta"
+    response_id: str
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+    delta: str
+
+
+class TranscriptDone(BaseModel, frozen=True):
+    """All the words: as generated, or as heard when the answer was cut."""
+
+    type: Literal["response.output_audio_transcript.done"] = "response.output_audio_transcript.done"
+    response_id: str
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+    transcript: str
+
+
+class OutputAudioDone(BaseModel, frozen=True):
+    """No more audio comes for this response; over WebRTC the audio itself went as RTP."""
+
+    type: Literal["response.output_audio.done"] = "response.output_audio.done"
+    response_id: str
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+
+
+class OutputAudioBuffer(BaseModel, frozen=True):
+    """The first audio of a response left (started), the last did (stopped), or the rest was dropped (cleared)."""
+
+    type: Literal["output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared"]
+    response_id: str
+
+
+class TurnTrace(BaseModel, frozen=True):
+    """Vendor event: when each stage of a turn happened, in milliseconds from `speech_stopped` (or the turn's first mark)."""
+
+    type: Literal["parley.trace"] = "parley.trace"
+    response_id: str
+    status: str
+    marks: dict[str, float]
+
+
+class Error(BaseModel, frozen=True):
+    """Something was refused or failed; the call goes on."""
+
+    type: Literal["error"] = "error"
+    error: ErrorDetails
+
+
+ServerEvent = (
+    SessionCreated
+    | SessionUpdated
+    | SpeechStarted
+    | SpeechStopped
+    | Committed
+    | ItemAdded
+    | ItemDone
+    | ItemTruncated
+    | ResponseCreated
+    | ResponseDone
+    | OutputItemAdded
+    | OutputItemDone
+    | ContentPartAdded
+    | ContentPartDone
+    | TranscriptDelta
+    | TranscriptDone
+    | OutputAudioDone
+    | OutputAudioBuffer
+    | TurnTrace
+    | Error
+)
+
+
+class EventError(ValueError):
+    """A client event that cannot be taken; `event` is the answer to it."""
+
+    def __init__(self, code: str, message: str, *, param: str | None = None, event_id: str | None = None) -> None:
+        super().__init__(message)
+        self.event = Error(error=ErrorDetails(code=code, message=message, param=param, event_id=event_id))
+
+
+_client_event: TypeAdapter[ClientEvent] = TypeAdapter(Annotated[ClientEvent, Field(discriminator="type")])
+
+_CODES = {
+    "union_tag_not_found": "missing_required_parameter",
+    "missing": "missing_required_parameter",
+}
+
+
+def parse(text: str | bytes) -> ClientEvent:
+    """Read one client event. Raises EventError when it is not JSON, not an object, unknown, too large, or of wrong types."""
+    if len(text) > MAX_EVENT_BYTES:
+        raise EventError(
+            "event_too_large", f"An event may have at most {MAX_EVENT_BYTES} bytes; this one has {len(text)}."
+        )
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise EventError("invalid_json", f"The event is not valid JSON: {error}.") from None
+    if not isinstance(value, dict):
+        raise EventError("invalid_event", "An event is a JSON object with a 'type'.")
+    event_id = value.get("event_id")
+    try:
+        return _client_event.validate_python(value)
+    except ValidationError as error:
+        raise _refusal(error, event_id if isinstance(event_id, str) else None) from None
+
+
+def serialise(event: ServerEvent, event_id: str) -> str:
+    """One JSON text, with the `event_id` that every server event carries."""
+    return json.dumps(
+        {"event_id": event_id, **event.model_dump(mode="json")}, ensure_ascii=False, separators=(",", ":")
+    )
+
+
+def _refusal(error: ValidationError, event_id: str | None) -> EventError:
+    """The first finding of pydantic as OpenAI words it; inputs are not repeated, they may be large or private."""
+    finding = error.errors(include_url=False, include_input=False)[0]
+    # The location starts with the union's tag, which is the event's type.
+    param = ".".join(str(step) for step in finding["loc"][1:]) or "type"
+    return EventError(
+        _CODES.get(finding["type"], "invalid_value"), f"{param}: {finding['msg']}.", param=param, event_id=event_id
+    )

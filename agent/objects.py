@@ -1,0 +1,156 @@
+"""What the OpenAI Realtime events are made of (GA shape): the session, items, responses, errors.
+
+Validation and JSON by pydantic; unknown keys are ignored, as clients send newer fields than a server knows. Times on the wire are
+whole milliseconds.
+"""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, Field
+
+MAX_TEXT = 64 * 1024
+"""Characters of one text; far beyond what a model's context holds."""
+
+
+class ServerVAD(BaseModel, frozen=True):
+    """`turn_detection` of type server_vad; None keeps the server's configured value."""
+
+    type: Literal["server_vad"] = "server_vad"
+    threshold: float | None = Field(default=None, ge=0, le=1)
+    prefix_padding_ms: int | None = Field(default=None, ge=0, le=5000)
+    silence_duration_ms: int | None = Field(default=None, ge=0, le=10_000)
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+class AudioInput(BaseModel, frozen=True):
+    """`session.audio.input`."""
+
+    turn_detection: ServerVAD = ServerVAD()
+
+
+class AudioOutput(BaseModel, frozen=True):
+    """`session.audio.output`; a voice's name is accepted and echoed, the server's voice speaks."""
+
+    voice: str | None = None
+
+
+class SessionAudio(BaseModel, frozen=True):
+    """`session.audio`."""
+
+    input: AudioInput = AudioInput()
+    output: AudioOutput = AudioOutput()
+
+
+class SessionObject(BaseModel, frozen=True):
+    """The effective session, as `session.created` and `session.updated` show it."""
+
+    type: Literal["realtime"] = "realtime"
+    object: Literal["realtime.session"] = "realtime.session"
+    id: str
+    model: str
+    output_modalities: tuple[Literal["audio"]] = ("audio",)
+    instructions: str = Field(max_length=MAX_TEXT)
+    audio: SessionAudio = SessionAudio()
+
+
+class InputText(BaseModel, frozen=True):
+    """A user's or the system's typed words."""
+
+    type: Literal["input_text"] = "input_text"
+    text: str = Field(max_length=MAX_TEXT)
+
+
+class InputAudio(BaseModel, frozen=True):
+    """What the caller said. The audio itself stays with the server."""
+
+    type: Literal["input_audio"] = "input_audio"
+    transcript: str | None = None
+
+
+class OutputText(BaseModel, frozen=True):
+    """The agent's words as text."""
+
+    type: Literal["output_text"] = "output_text"
+    text: str = Field(max_length=MAX_TEXT)
+
+
+class OutputAudio(BaseModel, frozen=True):
+    """The agent's words as spoken."""
+
+    type: Literal["output_audio"] = "output_audio"
+    transcript: str
+
+
+Content = Annotated[InputText | InputAudio | OutputText | OutputAudio, Field(discriminator="type")]
+
+
+class Item(BaseModel, frozen=True):
+    """A message of the conversation."""
+
+    id: str
+    object: Literal["realtime.item"] = "realtime.item"
+    type: Literal["message"] = "message"
+    status: Literal["in_progress", "completed", "incomplete"] = "completed"
+    role: Literal["system", "user", "assistant"]
+    content: tuple[Content, ...]
+
+
+class NewItem(BaseModel, frozen=True):
+    """A message that the client writes: text only, an assistant's as output_text."""
+
+    id: str | None = Field(default=None, min_length=1, max_length=64)
+    type: Literal["message"]
+    role: Literal["system", "user", "assistant"]
+    content: tuple[Annotated[InputText | OutputText, Field(discriminator="type")], ...] = Field(
+        min_length=1, max_length=64
+    )
+
+
+class AudioPart(BaseModel, frozen=True):
+    """A part of a response (part types are `audio`, item content types `output_audio`)."""
+
+    type: Literal["audio"] = "audio"
+    transcript: str = ""
+
+
+class Failure(BaseModel, frozen=True):
+    """Why a response failed."""
+
+    type: str = "server_error"
+    code: str
+    message: str
+
+
+class StatusDetails(BaseModel, frozen=True):
+    """Why a response did not complete."""
+
+    type: Literal["cancelled", "failed"]
+    reason: Literal["turn_detected", "client_cancelled"] | None = None
+    error: Failure | None = None
+
+
+class Response(BaseModel, frozen=True):
+    """A response, as `response.created` and `response.done` show it."""
+
+    id: str
+    object: Literal["realtime.response"] = "realtime.response"
+    status: Literal["in_progress", "completed", "cancelled", "failed"]
+    status_details: StatusDetails | None = None
+    output: tuple[Item, ...] = ()
+    conversation_id: str
+    output_modalities: tuple[Literal["audio"]] = ("audio",)
+    usage: None = None
+    metadata: None = None
+
+
+class ErrorDetails(BaseModel, frozen=True):
+    """What was wrong with a client's event, or what went wrong at the server."""
+
+    type: str = "invalid_request_error"
+    code: str
+    message: str
+    param: str | None = None
+    event_id: str | None = Field(
+        default=None, exclude_if=lambda value: value is None
+    )  # agents-js ignores an error with a null here
