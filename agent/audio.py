@@ -4,6 +4,7 @@ A call's input is 16 kHz (what Silero and Whisper were trained on), cut into fra
 rate until the edge resamples it, once.
 """
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -76,3 +77,28 @@ def dbfs(samples: Samples) -> float:
         return -96.0
     power = float(np.mean(np.square(samples, dtype=np.float64)))
     return max(-96.0, 10 * float(np.log10(max(power, 1e-9) / 32768.0**2)))
+
+
+class SampleHistory:
+    """The last `seconds` of a 16 kHz stream, addressed by sample number from the stream's start."""
+
+    def __init__(self, seconds: float) -> None:
+        self.end = 0
+        """Samples received so far."""
+        self._limit = round(seconds * INPUT_RATE)
+        self._pieces: deque[Samples] = deque()
+        self._held = 0
+
+    def append(self, samples: Samples) -> None:
+        """Take the next samples of the stream and forget what is too old."""
+        self._pieces.append(samples)
+        self.end += samples.size
+        self._held += samples.size
+        while self._held - self._pieces[0].size >= self._limit:
+            self._held -= self._pieces.popleft().size
+
+    def between(self, start: int, end: int) -> Samples:
+        """Copy of samples [start, end); what was forgotten, or has not come yet, is left out."""
+        oldest = self.end - self._held
+        held = np.concatenate([np.zeros(0, np.int16), *self._pieces])
+        return held[max(start - oldest, 0) : max(end - oldest, 0)].copy()

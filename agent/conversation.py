@@ -58,13 +58,10 @@ class Conversation:
         self.messages.append(message)
         del self.messages[: -self.limit]
 
-    def truncate(self, item_id: str, text: str) -> None:
-        """Replace a message's words by those that were heard and mark it interrupted; forget it if none were."""
+    def revise(self, item_id: str, text: str, *, interrupted: bool) -> None:
+        """Replace a message's words; forget the message if there are none, or do nothing if it was dropped by age."""
         for index, message in enumerate(self.messages):
             if message.id == item_id:
-                if text:
-                    self.messages[index] = replace(message, content=(Text(text),), interrupted=True)
-                else:
-                    del self.messages[index]
+                revised = replace(message, content=(Text(text),), interrupted=interrupted)
+                self.messages[index : index + 1] = [revised] if text else []
                 return
-        raise KeyError(f"no item {item_id!r} in this conversation")

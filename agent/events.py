@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from agent.objects import AudioPart, ErrorDetails, Item, NewItem, Response, SessionObject
+from agent.objects import AudioPart, ErrorDetails, EventError, Item, NewItem, Response, SessionObject, refusal
 
 MAX_EVENT_BYTES = 256 * 1024
 """Largest client event over a data channel: Chromium's own limit for a message."""
@@ -58,7 +58,29 @@ class OutputAudioBufferClear(BaseModel, frozen=True):
     event_id: EventId | None = None
 
 
-ClientEvent = SessionUpdate | ConversationItemCreate | ResponseCreate | ResponseCancel | OutputAudioBufferClear
+class InputAudioBufferCommit(BaseModel, frozen=True):
+    """Push-to-talk: what was heard since the last commit or clear is the caller's turn."""
+
+    type: Literal["input_audio_buffer.commit"]
+    event_id: EventId | None = None
+
+
+class InputAudioBufferClear(BaseModel, frozen=True):
+    """Push-to-talk: forget what was heard so far."""
+
+    type: Literal["input_audio_buffer.clear"]
+    event_id: EventId | None = None
+
+
+ClientEvent = (
+    SessionUpdate
+    | ConversationItemCreate
+    | ResponseCreate
+    | ResponseCancel
+    | OutputAudioBufferClear
+    | InputAudioBufferCommit
+    | InputAudioBufferClear
+)
 
 
 # To the client.
@@ -100,6 +122,12 @@ class Committed(BaseModel, frozen=True):
     type: Literal["input_audio_buffer.committed"] = "input_audio_buffer.committed"
     item_id: str
     previous_item_id: str | None
+
+
+class InputAudioBufferCleared(BaseModel, frozen=True):
+    """What was heard so far is forgotten."""
+
+    type: Literal["input_audio_buffer.cleared"] = "input_audio_buffer.cleared"
 
 
 class ItemAdded(BaseModel, frozen=True):
@@ -242,6 +270,7 @@ ServerEvent = (
     | SpeechStarted
     | SpeechStopped
     | Committed
+    | InputAudioBufferCleared
     | ItemAdded
     | ItemDone
     | ItemTruncated
@@ -260,20 +289,7 @@ ServerEvent = (
 )
 
 
-class EventError(ValueError):
-    """A client event that cannot be taken; `event` is the answer to it."""
-
-    def __init__(self, code: str, message: str, *, param: str | None = None, event_id: str | None = None) -> None:
-        super().__init__(message)
-        self.event = Error(error=ErrorDetails(code=code, message=message, param=param, event_id=event_id))
-
-
 _client_event: TypeAdapter[ClientEvent] = TypeAdapter(Annotated[ClientEvent, Field(discriminator="type")])
-
-_CODES = {
-    "union_tag_not_found": "missing_required_parameter",
-    "missing": "missing_required_parameter",
-}
 
 
 def parse(text: str | bytes) -> ClientEvent:
@@ -288,25 +304,23 @@ def parse(text: str | bytes) -> ClientEvent:
         raise EventError("invalid_json", f"The event is not valid JSON: {error}.") from None
     if not isinstance(value, dict):
         raise EventError("invalid_event", "An event is a JSON object with a 'type'.")
-    event_id = value.get("event_id")
     try:
         return _client_event.validate_python(value)
     except ValidationError as error:
-        raise _refusal(error, event_id if isinstance(event_id, str) else None) from None
+        raise refusal(error) from None
+
+
+def refuse(error: EventError, text: str | bytes) -> Error:
+    """The answer to a client event that `parse` refused, with the client's `event_id` where one can be found."""
+    try:
+        event_id = json.loads(text)["event_id"]
+    except (ValueError, RecursionError, LookupError, TypeError):
+        event_id = None
+    return Error(error=error.details(event_id if isinstance(event_id, str) else None))
 
 
 def serialise(event: ServerEvent, event_id: str) -> str:
     """One JSON text, with the `event_id` that every server event carries."""
     return json.dumps(
         {"event_id": event_id, **event.model_dump(mode="json")}, ensure_ascii=False, separators=(",", ":")
-    )
-
-
-def _refusal(error: ValidationError, event_id: str | None) -> EventError:
-    """The first finding of pydantic as OpenAI words it; inputs are not repeated, they may be large or private."""
-    finding = error.errors(include_url=False, include_input=False)[0]
-    # The location starts with the union's tag, which is the event's type.
-    param = ".".join(str(step) for step in finding["loc"][1:]) or "type"
-    return EventError(
-        _CODES.get(finding["type"], "invalid_value"), f"{param}: {finding['msg']}.", param=param, event_id=event_id
     )

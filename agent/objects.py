@@ -4,21 +4,30 @@ Validation and JSON by pydantic; unknown keys are ignored, as clients send newer
 whole milliseconds.
 """
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, Field, ValidationError
 
 MAX_TEXT = 64 * 1024
 """Characters of one text; far beyond what a model's context holds."""
 
 
 class ServerVAD(BaseModel, frozen=True):
-    """`turn_detection` of type server_vad; None keeps the server's configured value."""
+    """`turn_detection` of type server_vad: the turn ends after a fixed silence."""
 
     type: Literal["server_vad"] = "server_vad"
-    threshold: float | None = Field(default=None, ge=0, le=1)
-    prefix_padding_ms: int | None = Field(default=None, ge=0, le=5000)
-    silence_duration_ms: int | None = Field(default=None, ge=0, le=10_000)
+    threshold: float = Field(default=0.5, ge=0, le=1)
+    prefix_padding_ms: int = Field(default=300, ge=0, le=5000)
+    silence_duration_ms: int = Field(default=500, ge=0, le=10_000)
+    create_response: bool = True
+    interrupt_response: bool = True
+
+
+class SemanticVAD(BaseModel, frozen=True):
+    """`turn_detection` of type semantic_vad, which stock clients ask for; the server's configured turn settings serve it."""
+
+    type: Literal["semantic_vad"] = "semantic_vad"
+    eagerness: Literal["low", "medium", "high", "auto"] = "auto"
     create_response: bool = True
     interrupt_response: bool = True
 
@@ -26,7 +35,8 @@ class ServerVAD(BaseModel, frozen=True):
 class AudioInput(BaseModel, frozen=True):
     """`session.audio.input`."""
 
-    turn_detection: ServerVAD = ServerVAD()
+    turn_detection: Annotated[ServerVAD | SemanticVAD, Field(discriminator="type")] | None = ServerVAD()
+    """None: the client commits turns itself."""
 
 
 class AudioOutput(BaseModel, frozen=True):
@@ -151,6 +161,55 @@ class ErrorDetails(BaseModel, frozen=True):
     code: str
     message: str
     param: str | None = None
-    event_id: str | None = Field(
-        default=None, exclude_if=lambda value: value is None
-    )  # agents-js ignores an error with a null here
+    event_id: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Left out rather than null: agents-js does not recognise an error with a null here."""
+
+
+class EventError(ValueError):
+    """A client event that cannot be taken: the call goes on, and `details` is the answer."""
+
+    def __init__(self, code: str, message: str, param: str | None = None) -> None:
+        """`code` is OpenAI's where it has one; `param` names the field."""
+        super().__init__(message)
+        self.code = code
+        self.param = param
+
+    def details(self, event_id: str | None) -> ErrorDetails:
+        """The `error` event's content, in answer to the client's `event_id`."""
+        return ErrorDetails(code=self.code, message=str(self), param=self.param, event_id=event_id)
+
+
+def refusal(error: ValidationError, prefix: str = "") -> EventError:
+    """The first finding of pydantic as OpenAI words it; inputs are not repeated, they may be large or private."""
+    finding = error.errors(include_url=False, include_input=False)[0]
+    param = ".".join([prefix, *map(str, finding["loc"])]).strip(".") or "type"
+    missing = finding["type"] in {"missing", "union_tag_not_found"}
+    return EventError(
+        "missing_required_parameter" if missing else "invalid_value", f"{param}: {finding['msg']}.", param
+    )
+
+
+def update_session(session: SessionObject, changes: dict[str, Any]) -> SessionObject:
+    """Merge a `session.update` into the effective session: absent stays, null clears. Raises EventError naming the field.
+
+    The id and the model cannot change: any model name is accepted and means the one that is loaded.
+    """
+    merged = _merge(
+        session.model_dump(), {key: value for key, value in changes.items() if key not in {"id", "model", "object"}}
+    )
+    try:
+        return SessionObject.model_validate(merged)
+    except ValidationError as error:
+        raise refusal(error, "session") from None
+
+
+def _merge(current: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
+    """`changes` over `current`, objects key by key, unless the object's type changes: then nothing of the old one stays."""
+    merged = dict(current)
+    for key, value in changes.items():
+        old = current.get(key)
+        mergeable = (
+            isinstance(old, dict) and isinstance(value, dict) and value.get("type", old.get("type")) == old.get("type")
+        )
+        merged[key] = _merge(old, value) if mergeable else value
+    return merged

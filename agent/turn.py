@@ -1,0 +1,92 @@
+"""Speech probabilities in, turns out. Pure: counts samples at 16 kHz, never asks the time.
+
+Hysteresis (a threshold to begin, a lower one to go on), a minimum of speech before anything is believed, padding before the first
+word, and an end-of-turn silence. Every position is a sample number of the call's microphone stream.
+"""
+
+from dataclasses import dataclass
+
+from agent.audio import INPUT_RATE
+
+
+@dataclass(frozen=True)
+class TurnSettings:
+    """How a turn is found. Seconds, but for the two probabilities."""
+
+    threshold: float = 0.5
+    """A window at or above this begins speech (OpenAI's server_vad default)."""
+
+    release: float = 0.35
+    """Speech goes on while windows stay at or above this (silero-vad's own default: threshold - 0.15)."""
+
+    min_speech: float = 0.09
+    """Speech that lasts less is a click or a cough: three of Silero's windows of 32 ms."""
+
+    padding: float = 0.3
+    """Audio kept from before the first speech window: word onsets are quieter than the threshold."""
+
+    silence: float = 0.5
+    """Silence after which the turn is over (OpenAI's server_vad default)."""
+
+    max_turn: float = 30.0
+    """A turn that never ends is cut here: one window of the audio encoder."""
+
+
+@dataclass(frozen=True)
+class SpeechStarted:
+    """The caller is speaking; `start` includes the padding."""
+
+    start: int
+
+
+@dataclass(frozen=True)
+class TurnEnded:
+    """The caller's turn is over: it reaches from `start` (padding included) to `end`; its last speech sample is `speech_end`."""
+
+    start: int
+    speech_end: int
+    end: int
+
+
+@dataclass
+class TurnDetector:
+    """The state of one call's microphone: silence, perhaps speech, or a turn."""
+
+    settings: TurnSettings
+    position: int = 0
+    """Samples judged so far."""
+
+    _onset: int | None = None
+    """First speech sample of what may become, or is, a turn."""
+    _speech_end: int = 0
+    _speaking: bool = False
+
+    def push(self, samples: int, probability: float) -> SpeechStarted | TurnEnded | None:
+        """Judge the stream's next window of `samples` samples by its probability of speech."""
+        start, self.position = self.position, self.position + samples
+        if probability >= (self.settings.threshold if self._onset is None else self.settings.release):
+            self._onset = start if self._onset is None else self._onset
+            self._speech_end = self.position
+        if self._onset is None:
+            return None
+        return self._in_turn(self._onset) if self._speaking else self._perhaps_speech(self._onset)
+
+    def _perhaps_speech(self, onset: int) -> SpeechStarted | None:
+        """Believe in speech once it has lasted, forget it when it stopped before."""
+        if self._speech_end < self.position:
+            self._onset = None
+        elif self.position - onset >= self.settings.min_speech * INPUT_RATE:
+            self._speaking = True
+            return SpeechStarted(self._padded(onset))
+        return None
+
+    def _in_turn(self, onset: int) -> TurnEnded | None:
+        """End the turn after enough silence, or at its greatest length."""
+        silent = self.position - self._speech_end >= self.settings.silence * INPUT_RATE
+        if not silent and self.position - onset < self.settings.max_turn * INPUT_RATE:
+            return None
+        self._onset, self._speaking = None, False
+        return TurnEnded(self._padded(onset), self._speech_end, self.position)
+
+    def _padded(self, onset: int) -> int:
+        return max(0, onset - round(self.settings.padding * INPUT_RATE))
