@@ -1,0 +1,104 @@
+"""The way to the caller's ear for a transport that sends audio in real time: `Speaker` over a `Playout`.
+
+Takes speech at the voice's rate, resamples it once, and gives frames of 20 ms to whoever keeps the pace: a WebRTC track, or a
+simulated edge on a virtual clock. Everything happens on one event loop; nothing here keeps a task.
+"""
+
+import asyncio
+
+import numpy as np
+
+from agent.audio import FRAME_SECONDS, Resampler, Samples, Speech, Word
+from agent.edge import Heard
+from agent.playout import Playout
+
+OUTPUT_RATE = 48_000
+"""Samples per second of a WebRTC track: Opus's own rate (RFC 7587)."""
+
+
+class PacedSpeaker:
+    """Implements `Speaker`; `pull` is its other end."""
+
+    def __init__(self, rate: int = OUTPUT_RATE, ahead_seconds: float = 2.0) -> None:
+        """Give frames at `rate` samples per second; writers wait while more than `ahead_seconds` are queued."""
+        self.rate = rate
+        self._ahead = round(ahead_seconds * rate)
+        self._playout = Playout(round(rate * FRAME_SECONDS))
+        self._started = asyncio.Event()
+        self._start_time = 0.0
+        self._pulled = asyncio.Event()
+        self._resampler: Resampler | None = None
+        self._source_rate = rate
+        self._source_samples = 0
+        self._source_start = 0
+
+    @property
+    def underruns(self) -> int:
+        """Gaps inside speech since the start of the call."""
+        return self._playout.underruns
+
+    @property
+    def queued(self) -> float:
+        """Seconds that wait to be pulled."""
+        return self._playout.buffered / self.rate
+
+    async def write(self, speech: Speech) -> None:
+        """Queue speech once fewer than `ahead_seconds` wait."""
+        while self._playout.buffered > self._ahead:
+            await self._wait_for_pull()
+        if speech.rate != self._source_rate:
+            self._flush()
+            self._source_rate = speech.rate
+        if self._source_samples == 0:
+            self._source_start = self._playout.pushed
+            self._resampler = Resampler(speech.rate, self.rate) if speech.rate != self.rate else None
+        words = [Word(self._position(word.sample) - self._playout.pushed, word.text) for word in speech.words]
+        self._source_samples += speech.samples.size
+        self._playout.push(self._resampler(speech.samples) if self._resampler else speech.samples, words)
+
+    async def started(self) -> float:
+        """The loop's time at which the reply's first frame was pulled."""
+        await self._started.wait()
+        return self._start_time
+
+    async def drained(self) -> None:
+        """Wait until all was pulled. Called after a reply's last write, so it also flushes the resampler."""
+        self._flush()
+        self._playout.end()
+        while self._playout.buffered:
+            await self._wait_for_pull()
+
+    def clear(self) -> Heard:
+        """Drop what waits; the next write begins another reply."""
+        heard = Heard(seconds=self._playout.played / self.rate, text=self._playout.text)
+        self._playout.clear()
+        self._resampler = None
+        self._source_samples = 0
+        self._started.clear()
+        self._pulled.set()
+        return heard
+
+    def pull(self) -> Samples | None:
+        """The next 20 ms, [rate / 50] int16; None for silence."""
+        frame = self._playout.pull()
+        if frame is not None:
+            if not self._started.is_set():
+                self._start_time = asyncio.get_running_loop().time()
+                self._started.set()
+            self._pulled.set()
+        return frame
+
+    async def _wait_for_pull(self) -> None:
+        self._pulled.clear()
+        await self._pulled.wait()
+
+    def _position(self, sample: int) -> int:
+        """Where in the reply, at the output's rate, a sample of the piece that is being written lies."""
+        return self._source_start + round((self._source_samples + sample) * self.rate / self._source_rate)
+
+    def _flush(self) -> None:
+        """Play what the resampler's filter holds back and end its stream."""
+        if self._resampler and self._source_samples:
+            self._playout.push(self._resampler(np.empty(0, dtype=np.int16), last=True))
+        self._resampler = None
+        self._source_samples = 0

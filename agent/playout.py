@@ -1,0 +1,93 @@
+"""What is about to be played, cut into frames of one length; knows which sample and which word was last heard.
+
+Takes speech as samples with the ends of its words, gives one frame per call of `pull`. One reply at a time: `clear` ends it and the
+next `push` begins another. All positions are samples at the output's rate, counted from the start of the reply. Pure: whoever pulls
+keeps the time.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+
+import numpy as np
+
+from agent.audio import Samples, Word
+
+
+class Playout:
+    """Samples in order, waiting for the ear."""
+
+    def __init__(self, frame: int) -> None:
+        """`frame` is the number of samples that `pull` gives at a time."""
+        self.frame = frame
+        self.buffered = 0
+        """Samples that wait."""
+        self.played = 0
+        """Samples of this reply that were pulled."""
+        self.text = 0
+        """Characters of this reply's text whose words were pulled to their end."""
+        self.underruns = 0
+        """Gaps inside speech, over all replies: a frame was due, the reply was not over, and there were no samples for it."""
+        self._pieces: deque[Samples] = deque()
+        self._words: deque[Word] = deque()
+        self._ended = False
+        self._starved = False
+
+    @property
+    def pushed(self) -> int:
+        """Samples of this reply so far, played or waiting."""
+        return self.played + self.buffered
+
+    def push(self, samples: Samples, words: Iterable[Word] = ()) -> None:
+        """Queue [n] samples; words end at `Word.sample` counted from the first of them, which may be beyond the last."""
+        self._words.extend(Word(self.pushed + word.sample, word.text) for word in words)
+        if samples.size:
+            self._pieces.append(samples)
+            self.buffered += samples.size
+        self._ended = False
+
+    def end(self) -> None:
+        """No more of this reply comes: its last samples need not fill a frame, and running dry is no underrun."""
+        self._ended = True
+        # Rounding while resampling may have put the last word's end just beyond the last sample.
+        self._words = deque(Word(min(word.sample, self.pushed), word.text) for word in self._words)
+        self._hear()
+
+    def pull(self) -> Samples | None:
+        """The next frame, padded with zeros at the end of the samples; None when nothing is to be played."""
+        enough = self.buffered >= self.frame
+        starved = not enough and not self._ended and self.played > 0
+        self.underruns += starved and not self._starved
+        self._starved = starved
+        # A reply begins with a whole frame, so that a slow first piece does not begin it with a click and a gap.
+        if not self.buffered or not (enough or self.played or self._ended):
+            return None
+        frame = self._take(min(self.frame, self.buffered))
+        self._hear()
+        return frame
+
+    def clear(self) -> None:
+        """Drop what waits and end the reply; `played` and `text` count from zero again."""
+        self._pieces.clear()
+        self._words.clear()
+        self.buffered = self.played = self.text = 0
+        self._ended = self._starved = False
+
+    def _take(self, count: int) -> Samples:
+        """Move the first `count` waiting samples into a frame."""
+        frame = np.zeros(self.frame, dtype=np.int16)
+        filled = 0
+        while filled < count:
+            piece = self._pieces.popleft()
+            part = piece[: count - filled]
+            frame[filled : filled + part.size] = part
+            filled += part.size
+            if part.size < piece.size:
+                self._pieces.appendleft(piece[part.size :])
+        self.buffered -= count
+        self.played += count
+        return frame
+
+    def _hear(self) -> None:
+        """Move the text position to the last word that ended."""
+        while self._words and self._words[0].sample <= self.played:
+            self.text = max(self.text, self._words.popleft().text)
