@@ -1,0 +1,54 @@
+"""An engine that answers from a script, on time: for simulations, demonstrations and load tests. It hears nothing.
+
+Delays are in seconds of the running loop's time, so that a virtual clock makes them free and exact.
+"""
+
+import asyncio
+import re
+from collections.abc import AsyncGenerator, Callable, Sequence
+from dataclasses import dataclass
+
+from agent.conversation import Message
+from agent.engine import EngineError
+
+Script = Sequence[str] | Callable[[Sequence[Message]], str]
+
+
+@dataclass
+class ScriptedEngine:
+    """Streams scripted answers word by word; keeps no state, so equal conversations get equal answers."""
+
+    script: Script
+    """Texts, of which the caller's n-th message gets the n-th, cyclically; or a function from the messages to the answer."""
+
+    first_token: float = 0.1
+    """Seconds from the request to the first word."""
+
+    per_token: float = 0.02
+    """Seconds from each word to the next."""
+
+    fail_after: int | None = None
+    """Words after which every answer fails; 0 fails in place of the first."""
+
+    name: str = "scripted"
+
+    async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
+        """Stream the next answer, each word with the space before it. Raises EngineError where `fail_after` says so."""
+        await asyncio.sleep(self.first_token)
+        for index, token in enumerate(_tokens(self._answer(messages))[: self.fail_after]):
+            if index:
+                await asyncio.sleep(self.per_token)
+            yield token
+        if self.fail_after is not None:
+            raise EngineError(f"scripted failure after {self.fail_after} words")
+
+    def _answer(self, messages: Sequence[Message]) -> str:
+        if callable(self.script):
+            return self.script(messages)
+        asked = sum(message.role == "user" for message in messages)
+        return self.script[max(asked - 1, 0) % len(self.script)]
+
+
+def _tokens(text: str) -> list[str]:
+    """Words with the whitespace before them, as language models stream them; joined they are the text."""
+    return re.findall(r"\s*\S+|\s+$", text)
