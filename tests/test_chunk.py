@@ -111,7 +111,7 @@ def test_text_without_any_boundary_is_bounded() -> None:
     words = by_words("word " * 500)
     assert all(chunk.endswith("word") for chunk in words[:-1])
     assert [len(chunk) for chunk in by_words("x" * 500)] == [LONGEST, LONGEST, 20]
-    assert len(chunked("x " * 100_000)) > 100_000 * 2 / LONGEST
+    assert len(chunked("x " * 20_000)) > 20_000 * 2 / LONGEST
 
 
 async def test_closing_the_chunks_closes_the_deltas() -> None:
