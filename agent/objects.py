@@ -207,9 +207,9 @@ def _merge(current: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
     """`changes` over `current`, objects key by key, unless the object's type changes: then nothing of the old one stays."""
     merged = dict(current)
     for key, value in changes.items():
-        old = current.get(key)
-        mergeable = (
-            isinstance(old, dict) and isinstance(value, dict) and value.get("type", old.get("type")) == old.get("type")
-        )
-        merged[key] = _merge(old, value) if mergeable else value
+        match current.get(key), value:
+            case dict() as old, dict() if value.get("type", old.get("type")) == old.get("type"):
+                merged[key] = _merge(old, value)
+            case _:
+                merged[key] = value
     return merged

@@ -1,0 +1,77 @@
+"""The microphone of one call: frames in, turns out, and the audio between any two of its samples.
+
+Cuts frames of 20 ms into the detector's own windows, keeps the last seconds for the turn's audio, and follows the capture clock, so
+that a sample's number can be told as the loop's time.
+"""
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from agent.audio import INPUT_RATE, Frame, SampleHistory, Samples
+from agent.objects import EventError
+from agent.turn import SpeechStarted, TurnDetector, TurnEnded, TurnSettings
+from agent.vad import VAD
+
+LEAST_COMMIT = 0.1
+"""Seconds of audio below which a commit is refused, as OpenAI does."""
+
+
+class Hearing:
+    """A call's ear; `push` it every frame."""
+
+    def __init__(self, vad: VAD, settings: TurnSettings) -> None:
+        """`vad` is fresh: it keeps the state of one stream."""
+        self.configured = settings
+        """What the call began with."""
+        self._detector: TurnDetector | None = TurnDetector(settings)
+        """None while the client commits turns itself (push-to-talk)."""
+        self._vad = vad
+        self._history = SampleHistory(settings.max_turn + settings.padding + settings.silence + 1)
+        self._windowed: Samples = np.zeros(0, np.int16)
+        self._uncommitted = 0
+        self._captured = 0.0
+
+    def push(self, frame: Frame) -> Iterator[SpeechStarted | TurnEnded]:
+        """Hear 20 ms."""
+        self._history.append(frame.samples)
+        self._captured = frame.time - self._history.end / INPUT_RATE
+        self._windowed = np.concatenate([self._windowed, frame.samples])
+        while self._windowed.size >= self._vad.window:
+            window, self._windowed = np.split(self._windowed, [self._vad.window])
+            probability = self._vad(window)
+            event = self._detector.push(window.size, probability) if self._detector else None
+            if event:
+                yield event
+
+    def detect(self, settings: TurnSettings | None) -> None:
+        """Find turns with other settings from now on, also in the middle of one; None leaves it to the client."""
+        if settings is None:
+            self._detector, self._uncommitted = None, self._history.end
+        elif self._detector is None:
+            self._detector = TurnDetector(settings, position=self._history.end - self._windowed.size)
+        else:
+            self._detector.settings = settings
+
+    def time(self, sample: int) -> float:
+        """The loop's time at which a sample was captured."""
+        return self._captured + sample / INPUT_RATE
+
+    def audio(self, turn: TurnEnded) -> Samples:
+        """A turn's [n] int16 samples at 16 kHz, padding included."""
+        return self._history.between(turn.start, turn.end)
+
+    def commit(self) -> TurnEnded:
+        """What was heard since the last commit or clear, as a turn of push-to-talk. Raises EventError if that is too little."""
+        start, end = self._uncommitted, self._history.end
+        if end - start < LEAST_COMMIT * INPUT_RATE:
+            raise EventError(
+                "input_audio_buffer_commit_empty",
+                f"Error committing input audio buffer: buffer too small. Expected at least {1000 * LEAST_COMMIT:.0f}ms of audio.",
+            )
+        self._uncommitted = end
+        return TurnEnded(start=start, speech_end=end, end=end)
+
+    def clear(self) -> None:
+        """Forget what was not committed."""
+        self._uncommitted = self._history.end

@@ -1,0 +1,174 @@
+"""One reply, from the engine's first token to the last word heard.
+
+Nested generators, pulled: engine → chunks → voice → speaker; the only buffer is the speaker's. Cancelling is the only way to stop:
+the speaker is cleared, the history is cut to what was heard, and the events that close a response go out, each exactly once.
+"""
+
+import asyncio
+import logging
+from collections import deque
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Literal
+
+from agent.audio import Speech
+from agent.chunk import chunks
+from agent.conversation import Conversation, Message, Text
+from agent.edge import Heard, Speaker
+from agent.engine import Engine, EngineError
+from agent.objects import Failure, StatusDetails
+from agent.response import ResponseEvents
+from agent.trace import Mark, Status, Trace
+from agent.tts import TTS, TTSError
+
+Reason = Literal["turn_detected", "client_cancelled"]
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What answers, shared by all calls, and where the traces of its replies go."""
+
+    engine: Engine
+    voice: TTS
+    traces: deque[Trace] = field(default_factory=lambda: deque(maxlen=1000))
+
+
+class Reply:
+    """One reply of one call; `start` it once."""
+
+    def __init__(
+        self, stages: Stages, speaker: Speaker, wire: ResponseEvents, conversation: Conversation, trace: Trace
+    ) -> None:
+        self.generating = False
+        """Between `response.created` and `response.done`."""
+        self.active = False
+        """Generating, or audio is still playing."""
+
+        self._stages = stages
+        self._speaker = speaker
+        self._wire = wire
+        self._conversation = conversation
+        self._trace = trace
+        self._text = ""
+        self._spoken = 0
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def id(self) -> str:
+        """The response's id."""
+        return self._wire.response_id
+
+    def start(self, tasks: asyncio.TaskGroup, messages: Sequence[Message]) -> None:
+        """Open the response and answer `messages` in a task of `tasks`."""
+        self.generating = self.active = True
+        self._conversation.append(Message(self._wire.item_id, "assistant", (Text(""),)))
+        self._wire.opened()
+        self._task = tasks.create_task(self._run(messages))
+
+    def cancel(self, reason: Reason) -> None:
+        """Stop at once: when this returns, the speaker is silent and the history is true. Does nothing after the end."""
+        if self.active and self._task:
+            self._mark("interrupted")
+            self._task.cancel()
+            self._close(reason)
+
+    async def _run(self, messages: Sequence[Message]) -> None:
+        """Say the answer and play it to its end. An engine's or a voice's failure costs this reply; nothing else is caught."""
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                announcement = tasks.create_task(self._announce())
+                failure = await self._say(messages)
+                self._finish("failed" if failure else "completed", _failed(failure))
+                if "first_audio" not in self._trace.marks:
+                    announcement.cancel()
+                await self._speaker.drained()
+            self._close()
+        finally:
+            self._close("client_cancelled")
+
+    async def _say(self, messages: Sequence[Message]) -> EngineError | TTSError | None:
+        """Queue the whole answer as speech; returns the failure that cut it short, if one did."""
+        try:
+            async with (
+                aclosing(self._stages.engine.reply(messages)) as deltas,
+                aclosing(chunks(self._transcribe(deltas))) as pieces,
+            ):
+                async for piece in pieces:
+                    self._mark("first_chunk")
+                    await self._speak(piece)
+        except (EngineError, TTSError) as error:
+            _log.warning("%s: %s", self.id, error)
+            return error
+        return None
+
+    async def _transcribe(self, deltas: AsyncIterator[str]) -> AsyncGenerator[str]:
+        """Pass the text on, noting it and showing it to the client."""
+        async for delta in deltas:
+            self._mark("first_token")
+            self._text += delta
+            self._wire.text(delta)
+            yield delta
+
+    async def _speak(self, piece: str) -> None:
+        """Queue one chunk; its words count from the start of the reply's text."""
+        base, self._spoken = self._spoken, self._spoken + len(piece)
+        async with aclosing(self._stages.voice.synthesize(piece)) as speeches:
+            async for speech in speeches:
+                if speech.samples.size:
+                    self._mark("first_audio")
+                await self._speaker.write(_shifted(speech, base))
+
+    async def _announce(self) -> None:
+        """Tell the client when the first audio leaves."""
+        self._trace.mark("playout_started", await self._speaker.started())
+        self._wire.audio_started()
+
+    def _finish(self, status: Status, details: StatusDetails | None = None) -> None:
+        """Close the response on the wire and write its text to the history."""
+        self.generating = False
+        self._trace.status = status
+        self._conversation.revise(self._wire.item_id, self._text, interrupted=status != "completed")
+        self._wire.done(status, self._text, details)
+
+    def _close(self, reason: Reason | None = None) -> None:
+        """End the reply, once: silence the speaker, cut the history to what was heard if it was stopped, hand out the trace."""
+        if not self.active:
+            return
+        self.active = False
+        heard = self._speaker.clear()
+        if reason or self._trace.status == "failed":
+            self._text = heard_text(self._text, heard)
+            self._conversation.revise(self._wire.item_id, self._text, interrupted=True)
+        if self.generating:
+            self._finish("cancelled", StatusDetails(type="cancelled", reason=reason))
+        if "playout_started" in self._trace.marks:
+            self._wire.audio_cleared(heard) if reason else self._wire.audio_stopped()
+        self._mark("done")
+        self._stages.traces.append(self._trace)
+        _log.info("%s", self._trace)
+        self._wire.traced(self._trace)
+
+    def _mark(self, name: Mark) -> None:
+        self._trace.mark(name, asyncio.get_running_loop().time())
+
+
+def heard_text(text: str, heard: Heard) -> str:
+    """The words that were played to their end, with the punctuation that closes the last of them."""
+    end = heard.text
+    while 0 < end < len(text) and not text[end].isspace() and not text[end].isalnum():
+        end += 1
+    return text[:end].strip()
+
+
+def _failed(failure: EngineError | TTSError | None) -> StatusDetails | None:
+    if failure is None:
+        return None
+    code = "engine_failed" if isinstance(failure, EngineError) else "voice_failed"
+    return StatusDetails(type="failed", error=Failure(code=code, message=str(failure)))
+
+
+def _shifted(speech: Speech, base: int) -> Speech:
+    return replace(speech, words=tuple(replace(word, text=word.text + base) for word in speech.words))
