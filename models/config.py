@@ -10,11 +10,52 @@ from typing import Any, Literal
 
 Json = Mapping[str, Any]
 
-FAMILIES = ("llama", "mistral", "qwen3")
+PROJECTOR_ACTIVATIONS = ("swiglu", "gelu", "relu", "silu")
+
+# A published config.json leaves out what equals its family's default in transformers, so these belong to the format.
+_WHISPER: Json = {
+    "d_model": 384,
+    "encoder_layers": 4,
+    "encoder_attention_heads": 6,
+    "encoder_ffn_dim": 1536,
+    "num_mel_bins": 80,
+    "max_source_positions": 1500,
+    "activation_function": "gelu",
+}
+_LLAMA: dict[str, Any] = {
+    "vocab_size": 32000,
+    "hidden_size": 4096,
+    "intermediate_size": 11008,
+    "num_hidden_layers": 32,
+    "num_attention_heads": 32,
+    "max_position_embeddings": 2048,
+    "rms_norm_eps": 1e-6,
+    "hidden_act": "silu",
+}
+_FAMILIES: Mapping[str, Json] = {
+    "llama": _LLAMA,
+    "mistral": _LLAMA
+    | {
+        "intermediate_size": 14336,
+        "num_key_value_heads": 8,
+        "max_position_embeddings": 131072,
+        "sliding_window": 4096,
+    },
+    "qwen3": _LLAMA
+    | {
+        "vocab_size": 151936,
+        "intermediate_size": 22016,
+        "num_key_value_heads": 32,
+        "head_dim": 128,
+        "max_position_embeddings": 32768,
+        "sliding_window": 4096,
+        "max_window_layers": 28,
+    },
+}
 
 
-class ConfigError(ValueError):
-    """A config.json that asks for something this code does not run, or that lacks a needed value."""
+class CheckpointError(ValueError):
+    """A checkpoint that cannot be loaded; the message says which file or part of it, and why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,16 +78,17 @@ class AudioConfig:
     def parse(cls, config: Json, latency_block: int | None = None) -> "AudioConfig":
         """Read the config.json of a Whisper repository, or the `audio_config` part of an Ultravox one."""
         if (family := config.get("model_type", "whisper")) != "whisper":
-            raise ConfigError(f"audio tower of type {family!r}: only whisper encoders are known")
-        if (activation := config.get("activation_function", "gelu")) != "gelu":
-            raise ConfigError(f"audio tower with activation {activation!r}: whisper encoders use gelu")
+            raise CheckpointError(f"audio tower of type {family!r}: only whisper encoders are known")
+        config = {**_WHISPER, **config}
+        if (activation := config["activation_function"]) != "gelu":
+            raise CheckpointError(f"audio tower with activation {activation!r}: whisper encoders use gelu")
         return cls(
-            width=need(config, "d_model"),
-            layers=need(config, "encoder_layers"),
-            heads=need(config, "encoder_attention_heads"),
-            feedforward=need(config, "encoder_ffn_dim"),
-            mels=config.get("num_mel_bins", 80),
-            max_frames=config.get("max_source_positions", 1500),
+            width=config["d_model"],
+            layers=config["encoder_layers"],
+            heads=config["encoder_attention_heads"],
+            feedforward=config["encoder_ffn_dim"],
+            mels=config["num_mel_bins"],
+            max_frames=config["max_source_positions"],
             latency_block=latency_block,
         )
 
@@ -88,7 +130,7 @@ class RopeConfig:
         scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
         kind = scaling.get("rope_type", scaling.get("type", "default"))
         if kind not in ("default", "linear", "llama3", "yarn"):
-            raise ConfigError(f"rope scaling {kind!r} is not known (default, linear, llama3 and yarn are)")
+            raise CheckpointError(f"rope scaling {kind!r} is not known (default, linear, llama3 and yarn are)")
         positions = scaling.get("original_max_position_embeddings") or config.get("max_position_embeddings", 8192)
         return cls(
             theta=float(scaling.get("rope_theta") or config.get("rope_theta") or 10000.0),
@@ -129,46 +171,49 @@ class TextConfig:
     def parse(cls, config: Json) -> "TextConfig":
         """Read a language model's config.json.
 
-        Raises ConfigError for a family that is not run here; a vLLM server runs it (the vLLM engine of the agent).
+        Raises CheckpointError for a family that is not run here; a vLLM server runs it (the vLLM engine of the agent).
         """
-        family = need(config, "model_type")
-        if family not in FAMILIES:
-            raise ConfigError(
-                f"language model family {family!r} does not run in process (only {', '.join(FAMILIES)} do); "
+        family = config.get("model_type", "llama")
+        if family not in _FAMILIES:
+            raise CheckpointError(
+                f"language model family {family!r} does not run in process (only {', '.join(_FAMILIES)} do); "
                 "serve this checkpoint with vLLM and use the vLLM engine",
             )
-        if (activation := config.get("hidden_act", "silu")) != "silu":
-            raise ConfigError(f"language model with activation {activation!r}: only silu is known")
-        heads, width, layers = (need(config, k) for k in ("num_attention_heads", "hidden_size", "num_hidden_layers"))
+        if "quantization_config" in config:
+            raise CheckpointError("weights that are stored quantised run only in the vLLM engine")
+        config = {**_FAMILIES[family], **config}
+        if (activation := config["hidden_act"]) != "silu":
+            raise CheckpointError(f"language model with activation {activation!r}: only silu is known")
+        heads, width = config["num_attention_heads"], config["hidden_size"]
         return cls(
             family=family,
-            vocabulary=need(config, "vocab_size"),
+            vocabulary=config["vocab_size"],
             width=width,
-            layers=layers,
+            layers=config["num_hidden_layers"],
             heads=heads,
             kv_heads=config.get("num_key_value_heads") or heads,
-            # Qwen 3 defaults to 128 whatever the width; the others to width / heads
-            head_size=config.get("head_dim") or (128 if family == "qwen3" else width // heads),
-            feedforward=need(config, "intermediate_size"),
-            max_positions=config.get("max_position_embeddings", 2048),
-            eps=config.get("rms_norm_eps", 1e-6),
+            head_size=config.get("head_dim") or width // heads,
+            feedforward=config["intermediate_size"],
+            max_positions=config["max_position_embeddings"],
+            eps=config["rms_norm_eps"],
             rope=RopeConfig.parse(config),
             tied=config.get("tie_word_embeddings", False),
             attention_bias=family != "mistral" and config.get("attention_bias", False),
             mlp_bias=family == "llama" and config.get("mlp_bias", False),
             head_norm=family == "qwen3",
-            windows=_windows(config, family, layers),
+            windows=_windows(config, family),
         )
 
 
-def _windows(config: Json, family: str, layers: int) -> tuple[int | None, ...]:
+def _windows(config: Json, family: str) -> tuple[int | None, ...]:
     """Sliding window per layer: Mistral's holds for every layer, Qwen's from `max_window_layers` on if switched on."""
-    window = config.get("sliding_window")
+    layers: int = config["num_hidden_layers"]
+    window: int | None = config.get("sliding_window")
     if window is None or family == "llama" or (family == "qwen3" and not config.get("use_sliding_window", False)):
-        return (None,) * layers
-    first = config.get("max_window_layers", 28) if family == "qwen3" else 0
-    if kinds := config.get("layer_types") if family == "qwen3" else None:
+        return tuple(None for _ in range(layers))
+    if family == "qwen3" and (kinds := config.get("layer_types")):
         return tuple(window if kind == "sliding_attention" else None for kind in kinds)
+    first = config["max_window_layers"] if family == "qwen3" else 0
     return tuple(window if layer >= first else None for layer in range(layers))
 
 
@@ -184,14 +229,14 @@ class UltravoxConfig:
     def parse(cls, config: Json, audio: Json | None = None, text: Json | None = None) -> "UltravoxConfig":
         """Read an Ultravox config.json; `audio` and `text` are the towers' own where the checkpoint names them by id.
 
-        Raises ConfigError.
+        Raises CheckpointError.
         """
         if (kind := config.get("model_type")) != "ultravox":
-            raise ConfigError(f"model_type is {kind!r}, not 'ultravox'")
+            raise CheckpointError(f"model_type is {kind!r}, not 'ultravox'")
         if config.get("num_projector_layers"):
-            raise ConfigError("a transformer projector (num_projector_layers > 0) runs only in the vLLM engine")
-        tower = AudioConfig.parse(audio or need(config, "audio_config"), config.get("audio_latency_block_size"))
-        language = TextConfig.parse(text or need(config, "text_config"))
+            raise CheckpointError("a transformer projector (num_projector_layers > 0) runs only in the vLLM engine")
+        tower = AudioConfig.parse(audio or config.get("audio_config") or {}, config.get("audio_latency_block_size"))
+        language = TextConfig.parse(text or config.get("text_config") or {})
         projector = ProjectorConfig(
             audio_width=tower.width,
             text_width=language.width,
@@ -200,11 +245,6 @@ class UltravoxConfig:
             activation=config.get("projector_act", "swiglu"),
             norm_mid=config.get("projector_ln_mid", False),
         )
+        if projector.activation not in PROJECTOR_ACTIVATIONS:
+            raise CheckpointError(f"projector_act {projector.activation!r} is not one of {PROJECTOR_ACTIVATIONS}")
         return cls(audio=tower, projector=projector, text=language)
-
-
-def need(config: Json, key: str) -> Any:
-    """Give a value that has no default; raises ConfigError naming the key."""
-    if (value := config.get(key)) is None:
-        raise ConfigError(f"config.json lacks {key!r}")
-    return value
