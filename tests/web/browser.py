@@ -1,0 +1,133 @@
+"""A headless Chromium with a fake microphone, driven over the DevTools protocol by aiohttp's WebSocket client.
+
+Takes a WAV file that the microphone plays in a loop, gives a `Page` that runs JavaScript. Nothing it does leaves the
+machine: names do not resolve, and the page is served from loopback.
+"""
+
+import asyncio
+import base64
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+
+FLAGS = (
+    "--headless",
+    "--no-sandbox",  # containers have no user namespaces
+    "--disable-gpu",
+    "--disable-quic",
+    "--disable-dev-shm-usage",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    "--allow-loopback-in-peer-connection",
+    "--remote-debugging-port=0",
+)
+
+
+def microphone(wav: Path) -> tuple[str, ...]:
+    """Flags for a microphone that is allowed without asking and plays `wav` once."""
+    return (
+        "--use-fake-ui-for-media-stream",
+        "--use-fake-device-for-media-stream",
+        f"--use-file-for-fake-audio-capture={wav}%noloop",
+    )
+
+
+NO_MICROPHONE = ("--use-fake-ui-for-media-stream",)  # asking is allowed, but the machine has none
+DENIED = ("--use-fake-device-for-media-stream", "--deny-permission-prompts")
+
+
+class Page:
+    """One tab. Raises AssertionError when the page's JavaScript throws, TimeoutError when something never comes true."""
+
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+        self._socket = socket
+        self._id = 0
+        self.errors: list[str] = []
+
+    async def command(self, method: str, **params: Any) -> dict[str, Any]:
+        """One DevTools command and its result; exceptions and console errors seen meanwhile go to `errors`."""
+        self._id += 1
+        await self._socket.send_json({"id": self._id, "method": method, "params": params})
+        while True:
+            message = await self._socket.receive_json()
+            if message.get("id") == self._id:
+                assert "error" not in message, f"{method}: {message['error']}"
+                return dict(message["result"])
+            if message.get("method") == "Runtime.exceptionThrown":
+                self.errors.append(message["params"]["exceptionDetails"]["exception"]["description"])
+            if message.get("method") == "Log.entryAdded" and message["params"]["entry"]["level"] == "error":
+                self.errors.append(message["params"]["entry"]["text"])
+
+    async def open(self, url: str) -> None:
+        """Load a page and wait until its scripts have run."""
+        await self.command("Runtime.enable")
+        await self.command("Log.enable")
+        await self.command("Page.navigate", url=url)
+        await self.until("document.readyState === 'complete'")
+
+    async def run(self, script: str) -> Any:
+        """The value of an expression; a promise is awaited."""
+        reply = await self.command(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True, userGesture=True
+        )
+        assert "exceptionDetails" not in reply, reply["exceptionDetails"]
+        return reply["result"].get("value")
+
+    async def until(self, script: str, seconds: float = 20) -> Any:
+        """Wait until an expression is truthy, and give its value."""
+        try:
+            async with asyncio.timeout(seconds):
+                while not (value := await self.run(script)):
+                    await asyncio.sleep(0.05)
+                return value
+        except TimeoutError:
+            text = await self.run("document.body.innerText")
+            raise TimeoutError(f"never true: {script}\npage: {text}\nerrors: {self.errors}") from None
+
+    async def screenshot(self, path: Path) -> None:
+        """The visible part of the page, as PNG."""
+        path.write_bytes(base64.b64decode((await self.command("Page.captureScreenshot"))["data"]))
+
+
+@asynccontextmanager
+async def chromium(flags: Sequence[str]) -> AsyncIterator[Page]:
+    """Start Chromium with one empty tab; ends with it and its profile gone."""
+    assert CHROMIUM is not None
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
+        process = await asyncio.create_subprocess_exec(
+            CHROMIUM,
+            *FLAGS,
+            *flags,
+            f"--user-data-dir={profile}",
+            "about:blank",
+            stderr=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            address = await _devtools(Path(profile) / "DevToolsActivePort")
+            async with aiohttp.ClientSession() as http:
+                tabs = await (await http.get(f"http://{address}/json/list")).json()
+                tab = next(tab for tab in tabs if tab["type"] == "page")
+                async with http.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                    yield Page(socket)
+        finally:
+            if process.returncode is None:
+                process.terminate()
+            await process.wait()
+
+
+async def _devtools(file: Path) -> str:
+    """Chromium writes the port that it chose as the first line of this file."""
+    async with asyncio.timeout(20):
+        while not (file.exists() and (lines := file.read_text().split())):
+            await asyncio.sleep(0.05)
+        return f"127.0.0.1:{lines[0]}"

@@ -1,0 +1,192 @@
+/**
+ * The voice chat page: binds the elements of index.html to a call. Everything that decides is elsewhere and pure
+ * (phase.js, transcript.js, waterfall.js, level.js, problems.js); this file shows it.
+ *
+ * @import { Levels } from './level.js'
+ * @import { Phase } from './phase.js'
+ * @import { Problem } from './problems.js'
+ * @import { ServerEvent } from './events.js'
+ */
+
+import { Call } from './call.js';
+import { typed } from './events.js';
+import { Ear } from './level.js';
+import { WORDS, answering, follow, inCall, starting } from './phase.js';
+import { CallError, unable } from './problems.js';
+import { Strip } from './strip.js';
+import { EMPTY, append, heard } from './transcript.js';
+import { TranscriptView } from './view.js';
+
+/** @param {string} id */
+const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
+const voice = /** @type {HTMLAudioElement} */ (element('voice'));
+const text = /** @type {HTMLInputElement} */ (element('text'));
+const main = element('main');
+const strip = new Strip(/** @type {HTMLCanvasElement} */ (element('strip')));
+const view = new TranscriptView(element('transcript'));
+
+/** @type {Phase} */
+let phase = 'ready';
+/** @type {Problem | null} */
+let problem = null;
+/** @type {Call | null} */
+let call = null;
+let transcript = EMPTY;
+let muted = false;
+let ear = new Ear();
+/** The response that the next sound of the agent belongs to. */
+let latest = '';
+
+/** What the page needs before a call; agent/server.py gives it. @type {{ iceServers: RTCIceServer[], suggestions: string[] }} */
+let config = { iceServers: [], suggestions: [] };
+
+function show() {
+  document.body.dataset['phase'] = phase;
+  const { title, hint } = WORDS[phase];
+  element('title').textContent = problem?.title ?? (muted && phase === 'listening' ? 'You are muted' : title);
+  element('hint').textContent = problem?.remedy ?? hint;
+  const busy = inCall(phase) || starting(phase);
+  const button = element('call');
+  button.textContent = busy ? (starting(phase) ? 'Cancel' : 'Hang up') : 'Start call';
+  button.classList.toggle('primary', !busy);
+  for (const id of ['mute', 'compose']) element(id).hidden = !inCall(phase);
+  element('mute').setAttribute('aria-pressed', String(muted));
+  element('mute').textContent = muted ? 'Unmute' : 'Mute';
+  element('welcome').hidden = transcript.turns.length > 0;
+  document.querySelectorAll('#suggestions button').forEach((chip) => chip.toggleAttribute('disabled', !inCall(phase)));
+}
+
+/** @param {Phase} next */
+function enter(next) {
+  // Only the call's own beginning and end are announced: more would be spoken into the conversation.
+  const announce = next !== phase && (!inCall(next) || !inCall(phase));
+  phase = next;
+  show();
+  if (announce) element('announcement').textContent = `${element('title').textContent}. ${element('hint').textContent}`;
+}
+
+async function start() {
+  transcript = EMPTY;
+  ear = new Ear();
+  problem = null;
+  muted = false;
+  strip.clear();
+  view.show([]);
+  enter('asking');
+  call = new Call(voice, config.iceServers, {
+    connecting: () => enter('connecting'),
+    event: receive,
+    levels: measured,
+    blocked: () => (element('unblock').hidden = false),
+    unstable: (waiting) => enter(waiting ? 'reconnecting' : 'listening'),
+    lost: fail,
+  });
+  try {
+    await call.start();
+  } catch (error) {
+    if (!(error instanceof CallError)) throw error;
+    fail(error.problem);
+  }
+}
+
+/** @param {Problem} reason */
+function fail(reason) {
+  problem = reason;
+  over('failed');
+}
+
+function hangUp() {
+  call?.hangUp();
+  over('ended');
+}
+
+/** @param {'ended' | 'failed'} end */
+function over(end) {
+  call = null;
+  element('unblock').hidden = true;
+  element('session').textContent = '';
+  enter(end);
+}
+
+/** @param {ServerEvent} event */
+function receive(event) {
+  transcript = append(transcript, event);
+  if (event.type === 'session.created') name(event.session.model, event.session.audio.output?.voice);
+  if (event.type === 'input_audio_buffer.speech_started') ear.reset();
+  if (event.type === 'input_audio_buffer.speech_stopped') ear.turnEnded();
+  if (event.type === 'response.created') latest = event.response.id;
+  if (event.type === 'error') console.warn('The server says:', event.error.message);
+  const atEnd = main.scrollHeight - main.scrollTop - main.clientHeight < 80;
+  view.show(transcript.turns);
+  enter(follow(phase, event));
+  if (atEnd) main.scrollTop = main.scrollHeight;
+}
+
+/** @param {Levels} levels */
+function measured(levels) {
+  strip.push(levels);
+  const wait = ear.hear(levels);
+  if (!wait) return;
+  strip.wait(wait);
+  transcript = heard(transcript, latest, (wait.to - wait.from) * 1000);
+  view.show(transcript.turns);
+}
+
+/**
+ * @param {string} model
+ * @param {string | null | undefined} spoken
+ */
+function name(model, spoken) {
+  element('session').textContent = spoken ? `${model} · ${spoken}` : model;
+}
+
+/** @param {string} words */
+function write(words) {
+  ear.reset();
+  call?.send(typed(words, answering(phase)));
+}
+
+async function prepare() {
+  const reply = await fetch('config.json').catch(() => null);
+  if (reply?.ok) config = { ...config, ...(await reply.json()) };
+  const chips = config.suggestions.map((words) => {
+    const chip = document.createElement('button');
+    chip.type = 'button';
+    chip.textContent = words;
+    chip.onclick = () => write(words);
+    const item = document.createElement('li');
+    item.append(chip);
+    return item;
+  });
+  element('suggestions').querySelector('ul')?.replaceChildren(...chips);
+  element('suggestions').hidden = chips.length === 0;
+  show();
+}
+
+element('call').onclick = () => (inCall(phase) || starting(phase) ? hangUp() : void start());
+element('mute').onclick = () => {
+  muted = !muted;
+  call?.mute(muted);
+  show();
+};
+element('unblock').onclick = () => {
+  void voice.play();
+  element('unblock').hidden = true;
+};
+element('compose').onsubmit = (event) => {
+  event.preventDefault();
+  if (text.value.trim()) write(text.value.trim());
+  text.value = '';
+};
+addEventListener('pagehide', () => call?.hangUp());
+
+const missing = unable({
+  secure: isSecureContext,
+  media: 'mediaDevices' in navigator,
+  webrtc: 'RTCPeerConnection' in globalThis,
+});
+if (missing) {
+  element('call').toggleAttribute('disabled', true);
+  fail(missing);
+}
+void prepare();

@@ -1,0 +1,72 @@
+/**
+ * The OpenAI Realtime events (GA shape) that the page reads and sends, as types; agent/events.py is the other end.
+ *
+ * Takes and gives JSON texts of the data channel. Times are milliseconds.
+ *
+ * @typedef {{
+ *   id: string,
+ *   model: string,
+ *   audio: {
+ *     input?: { turn_detection?: { prefix_padding_ms?: number | null, silence_duration_ms?: number | null } | null },
+ *     output?: { voice?: string | null },
+ *   },
+ * }} Session
+ *
+ * @typedef {{ type: string, text?: string, transcript?: string | null }} Content
+ * @typedef {{ id: string, role: 'system' | 'user' | 'assistant', status: string, content: Content[] }} Item
+ *
+ * @typedef {{
+ *   id: string,
+ *   status: 'in_progress' | 'completed' | 'cancelled' | 'failed' | 'incomplete',
+ *   status_details?: { reason?: string | null, error?: { code: string, message: string } | null } | null,
+ * }} Response
+ *
+ * @typedef {Record<string, number>} Marks  When each stage of a turn happened, from its `speech_stopped`.
+ *
+ * @typedef {(
+ *   | { type: 'session.created' | 'session.updated', session: Session }
+ *   | { type: 'input_audio_buffer.speech_started', audio_start_ms: number, item_id: string }
+ *   | { type: 'input_audio_buffer.speech_stopped', audio_end_ms: number, item_id: string }
+ *   | { type: 'conversation.item.added' | 'conversation.item.done', item: Item }
+ *   | { type: 'conversation.item.truncated', item_id: string, audio_end_ms: number }
+ *   | { type: 'response.created' | 'response.done', response: Response }
+ *   | { type: 'response.output_item.added' | 'response.output_item.done', response_id: string, item: Item }
+ *   | { type: 'response.output_audio_transcript.delta', response_id: string, item_id: string, delta: string }
+ *   | { type: 'response.output_audio_transcript.done', response_id: string, item_id: string, transcript: string }
+ *   | { type: 'output_audio_buffer.started' | 'output_audio_buffer.stopped' | 'output_audio_buffer.cleared',
+ *       response_id: string }
+ *   | { type: 'parley.trace', response_id: string, status: string, marks: Marks }
+ *   | { type: 'error', error: { code?: string | null, message: string } }
+ * )} ServerEvent
+ */
+
+/**
+ * One event of the data channel; null for what is no event. Types that this page does not know pass through: readers
+ * switch on `type` and leave the rest alone.
+ *
+ * @param {unknown} text
+ * @returns {ServerEvent | null}
+ */
+export function parse(text) {
+  if (typeof text !== 'string') return null;
+  try {
+    const event = JSON.parse(text);
+    return typeof event?.type === 'string' ? event : null;
+  } catch {
+    return null;
+  }
+}
+
+/**
+ * The events that put typed words into the conversation and ask for an answer; whatever is being said stops first.
+ *
+ * @param {string} text
+ * @param {boolean} answering  A response is in progress.
+ * @returns {string[]}
+ */
+export function typed(text, answering) {
+  const item = { type: 'message', role: 'user', content: [{ type: 'input_text', text }] };
+  const events = [{ type: 'conversation.item.create', item }, { type: 'response.create' }];
+  const stop = [{ type: 'response.cancel' }, { type: 'output_audio_buffer.clear' }];
+  return [...(answering ? stop : []), ...events].map((event) => JSON.stringify(event));
+}

@@ -1,0 +1,122 @@
+/**
+ * The transcript as a list in the page. Takes turns, gives elements; words are set as text, never as markup, because
+ * they come from a model.
+ *
+ * @import { AgentTurn, CallerTurn, Turn } from './transcript.js'
+ */
+
+import { stages, voiceToVoice } from './waterfall.js';
+
+export class TranscriptView {
+  /** @type {Map<string, { turn: Turn, element: HTMLElement }>} */
+  #shown = new Map();
+  #list;
+
+  /** @param {HTMLElement} list */
+  constructor(list) {
+    this.#list = list;
+  }
+
+  /** @param {readonly Turn[]} turns */
+  show(turns) {
+    const keep = new Set(turns.map(key));
+    for (const [id, { element }] of this.#shown) {
+      if (keep.has(id)) continue;
+      element.remove();
+      this.#shown.delete(id);
+    }
+    for (const turn of turns) {
+      const shown = this.#shown.get(key(turn));
+      if (shown?.turn === turn) continue;
+      const element = render(turn);
+      const details = element.querySelector('details');
+      if (details) details.open = shown?.element.querySelector('details')?.open ?? false;
+      if (shown) shown.element.replaceWith(element);
+      else this.#list.append(element);
+      this.#shown.set(key(turn), { turn, element });
+    }
+  }
+}
+
+/** @param {Turn} turn */
+const key = (turn) => `${turn.who} ${turn.id}`;
+
+/** @param {Turn} turn */
+function render(turn) {
+  const item = node('li', `turn ${turn.who}`);
+  item.append(node('span', 'who', turn.who === 'caller' ? 'You' : 'Agent'));
+  item.append(turn.who === 'caller' ? caller(turn) : agent(turn));
+  if (turn.who === 'agent' && turn.marks) item.append(latency(turn.marks, turn.ear));
+  return item;
+}
+
+/** @param {CallerTurn} turn */
+function caller(turn) {
+  if (turn.text !== null) return node('p', 'words', turn.text);
+  const words = node('p', 'words spoken');
+  if (turn.seconds === null) words.append('you are speaking');
+  else words.append(`you spoke · ${turn.seconds.toFixed(1)} s`);
+  return words;
+}
+
+/** @param {AgentTurn} turn */
+function agent(turn) {
+  const words = node('p', `words ${turn.status}`, turn.said);
+  if (turn.unheard) words.append(node('s', '', turn.unheard));
+  if (turn.status === 'thinking' && !turn.said) words.append(node('span', 'dots', 'thinking'));
+  if (turn.status === 'interrupted') words.append(' ', node('span', 'note', 'interrupted'));
+  if (turn.problem !== null) words.append(' ', node('span', 'note', `no answer: ${turn.problem}`));
+  return words;
+}
+
+/**
+ * @param {import('./events.js').Marks} marks
+ * @param {number | null} ear
+ */
+function latency(marks, ear) {
+  const details = document.createElement('details');
+  details.className = 'latency';
+  const summary = document.createElement('summary');
+  const server = voiceToVoice(marks);
+  summary.append(node('span', 'figure', server === null ? 'silent' : `${Math.round(server)} ms`));
+  summary.append(node('span', 'place', 'at the server'), stack(marks));
+  const list = node('dl', '');
+  for (const { label, start, end } of stages(marks)) row(list, label, end - start);
+  if (server !== null) row(list, 'your last word → first sound sent', server);
+  if (ear !== null) row(list, 'the same, heard in this browser', ear);
+  details.append(summary, list);
+  return details;
+}
+
+/** @param {import('./events.js').Marks} marks */
+function stack(marks) {
+  const bar = node('span', 'stack');
+  bar.setAttribute('aria-hidden', 'true');
+  for (const { name, start, end } of stages(marks)) {
+    const part = node('i', name);
+    part.style.flexGrow = String(end - start);
+    bar.append(part);
+  }
+  return bar;
+}
+
+/**
+ * @param {HTMLElement} list
+ * @param {string} label
+ * @param {number} milliseconds
+ */
+function row(list, label, milliseconds) {
+  list.append(node('dt', '', label), node('dd', '', `${Math.round(milliseconds)} ms`));
+}
+
+/**
+ * @param {string} tag
+ * @param {string} className
+ * @param {string} [text]
+ */
+function node(tag, className, text = '') {
+  const element = document.createElement(tag);
+  element.className = className;
+  element.textContent = text;
+  return element;
+}

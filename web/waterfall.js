@@ -1,0 +1,48 @@
+/**
+ * The stages of a turn from its marks: what the caller waited for, in order. Pure. Times are milliseconds from
+ * `speech_stopped`, measured by the server on one clock; the marks are those of agent/trace.py.
+ *
+ * @import { Marks } from './events.js'
+ * @typedef {{ name: string, label: string, start: number, end: number }} Stage
+ */
+
+/** Each stage ends at its mark and starts where the one before it ended. */
+const STAGES = /** @type {const} */ ([
+  ['turn_ended', 'waiting for the end of the turn'],
+  ['prefill_done', 'model: hearing'],
+  ['first_token', 'model: first word'],
+  ['first_chunk', 'model: first clause'],
+  ['first_audio', 'voice: first sound'],
+  ['playout_started', 'sending'],
+]);
+
+/**
+ * The stages up to the first audible sample. Marks that are absent leave no stage; work that was finished before the
+ * stage in front of it (an answer prepared ahead) has no length, because nobody waited for it.
+ *
+ * @param {Marks} marks
+ * @returns {Stage[]}
+ */
+export function stages(marks) {
+  const found = [];
+  let start = 0;
+  for (const [name, label] of STAGES) {
+    const mark = marks[name];
+    if (mark === undefined) continue;
+    const end = Math.max(start, mark);
+    found.push({ name, label, start, end });
+    start = end;
+  }
+  return found;
+}
+
+/**
+ * Voice-to-voice latency as the server sees it: the caller's last speech sample to the first audible sample of the
+ * answer; null for a turn that never became audible.
+ *
+ * @param {Marks} marks
+ * @returns {number | null}
+ */
+export function voiceToVoice(marks) {
+  return marks['playout_started'] ?? null;
+}
