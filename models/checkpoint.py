@@ -11,6 +11,7 @@ from typing import Any
 
 import torch
 from torch import nn
+from torch.overrides import TorchFunctionMode
 from tqdm import tqdm
 
 from models import memory, weights
@@ -57,7 +58,7 @@ def load(
     chosen = choose_dtype(dtype, place, quantize)
     quantisation.check(quantize, chosen)
     checkpoint = open_checkpoint(path_or_id, towers or {})
-    tokenizer = _tokenizer(checkpoint)
+    tokenizer = read_tokenizer(checkpoint)
     memory.check(checkpoint.network, chosen, quantize, memory.available(place))
     _fill(checkpoint, place, chosen, quantize)
     return Model(checkpoint.network.eval(), tokenizer, _stop_ids(checkpoint, tokenizer))
@@ -97,12 +98,20 @@ def open_checkpoint(path_or_id: str | Path, towers: Towers) -> Checkpoint:
         raise CheckpointError(f"{folder / 'config.json'}: {error}") from error
     alphas = {prefix: _alpha(config, part) for prefix, part in ((_AUDIO, "audio"), (_TEXT, "text"))}
     tensors, lora = weights.split_lora(stored | own, alphas)
-    with torch.device("meta"):
+    with torch.device("meta"), _Undrawn():
         network = Ultravox(parsed)
     wanted = dict(network.named_parameters())
     weights.check_shapes(tensors, lora, wanted, str(folder))
     layout = _layout(audio_folder, text_folder, lora)
     return Checkpoint(folder, parsed, network, {n: tensors[n] for n in wanted}, lora, layout, text_folder)
+
+
+class _Undrawn(TorchFunctionMode):
+    """Leave embeddings without initial weights: on the meta device drawing them costs a second of imports."""
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        values = kwargs or {}
+        return values["tensor"] if func is nn.init.normal_ else func(*args, **values)
 
 
 def _tower(config: Mapping[str, Any], part: str, inside: bool, towers: Towers) -> Path | None:
@@ -134,7 +143,7 @@ def _layout(audio_folder: Path | None, text_folder: Path | None, lora: Mapping[s
     return f"{held}; LoRA merged into {len(lora)} weights on loading" if lora else held
 
 
-def _tokenizer(checkpoint: Checkpoint) -> Tokenizer:
+def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     """Read the checkpoint's own tokenizer, or where it has none that of its language model."""
     if checkpoint.text_folder and not (checkpoint.folder / "tokenizer.json").is_file():
         return Tokenizer.read(checkpoint.text_folder)

@@ -1,0 +1,137 @@
+"""Command line: `python -m models ask` puts a question to a checkpoint, `inspect` tells what a checkpoint is."""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from time import perf_counter
+from typing import Any
+
+import torch
+
+from models import CheckpointError, InputError, Model, load, memory, quantize
+from models.checkpoint import Checkpoint, open_checkpoint, read_tokenizer
+from models.features import HOP, RATE
+from models.inputs import PLACEHOLDER, read_wav
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 1 and one line on stderr when checkpoint or input are not as they must be."""
+    options = _parser().parse_args(arguments)
+    try:
+        if options.command == "ask":
+            _ask(options)
+        else:
+            _inspect(open_checkpoint(options.model, dict(options.tower)))
+    except (CheckpointError, InputError) as error:
+        print(f"{options.command}: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="python -m models", description=__doc__)
+    commands = parser.add_subparsers(dest="command", required=True)
+    towers = argparse.ArgumentParser(add_help=False)
+    towers.add_argument(
+        "--tower", type=_tower, action="append", default=[], metavar="ID=DIR", help="take a hub id from a folder"
+    )
+    ask = commands.add_parser("ask", parents=[towers], help="answer text and audio")
+    ask.add_argument("text", nargs="?", help=f"the question, with {PLACEHOLDER} where each audio goes; none: chat")
+    ask.add_argument("--model", required=True, help="folder or hub id")
+    ask.add_argument("--audio", type=Path, action="append", default=[], help="mono sound file at 16 kHz; repeatable")
+    ask.add_argument("--system", help="the system message")
+    ask.add_argument("--temperature", type=float, default=0.0, help="0 (default): always the likeliest token")
+    ask.add_argument("--max-new-tokens", type=int, default=256)
+    ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    ask.add_argument("--dtype", help="float32, bfloat16 or float16; by default what suits the device")
+    ask.add_argument("--quantize", choices=quantize.CHOICES, help="weight-only, for the language model")
+    inspect = commands.add_parser("inspect", parents=[towers], help="tell what a checkpoint is and needs")
+    inspect.add_argument("model", help="folder or hub id")
+    return parser
+
+
+def _tower(value: str) -> tuple[str, str]:
+    name, separator, folder = value.partition("=")
+    if not (name and separator and folder):
+        raise argparse.ArgumentTypeError(f"{value!r} is not of the form ID=DIR")
+    return name, folder
+
+
+def _ask(options: argparse.Namespace) -> None:
+    """Answer one question; without question and audio, each line of standard input in turn."""
+    audios = [read_wav(path) for path in options.audio]
+    model = load(options.model, dict(options.tower), options.device, options.dtype, options.quantize)
+    messages = [{"role": "system", "content": options.system}] if options.system else []
+    for question in _questions(options.text, len(audios)):
+        messages.append({"role": "user", "content": question})
+        stream = model.generate(messages, audios, options.max_new_tokens, options.temperature)
+        messages.append({"role": "assistant", "content": _show(model, stream)})
+
+
+def _questions(text: str | None, audios: int) -> Iterator[str]:
+    if text is not None:
+        yield text
+    elif audios:
+        yield PLACEHOLDER * audios
+    else:
+        yield from (line for line in map(str.strip, sys.stdin) if line)
+
+
+def _show(model: Model, stream: Iterator[str]) -> str:
+    """Print an answer as it comes, then its times on stderr; give the whole of it."""
+    started, first, answer = perf_counter(), 0.0, ""
+    for delta in stream:
+        first = first or perf_counter()
+        answer += delta
+        print(delta, end="", flush=True)
+    ended, tokens = perf_counter(), len(model.tokenizer.encode(answer))
+    print()
+    if tokens > 1:
+        speed = (tokens - 1) / (ended - first)
+        print(f"first token after {1000 * (first - started):.0f} ms, then {speed:.1f} tokens/s", file=sys.stderr)
+    return answer
+
+
+def _inspect(checkpoint: Checkpoint) -> None:
+    """Print layout, architecture, sizes, memory by dtype, audio tokens per second, and the chat template."""
+    network, config = checkpoint.network, checkpoint.config
+    audio, projector, text = config.audio, config.projector, config.text
+    per_token = memory.cache_bytes(text, torch.bfloat16, 1)
+    kv = f"{text.heads} heads, {text.kv_heads} of keys and values, {text.head_size} each"
+    where = "in the middle" if projector.norm_mid else "last"
+    rows: list[tuple[str, Any]] = [
+        ("layout", checkpoint.layout),
+        ("audio tower", f"{_size(network.audio_tower)}: whisper, {audio.layers} layers of {audio.width}"),
+        ("", f"{audio.heads} heads, {audio.mels} mel bins, windows of {audio.max_mel_frames * HOP / RATE:.0f} s"),
+        ("projector", f"{_size(network.multi_modal_projector)}: {projector.activation}, {projector.hidden} wide"),
+        ("", f"stack of {projector.stack}, norm {where}"),
+        ("language model", f"{_size(network.language_model)}: {text.family}, {text.layers} layers of {text.width}"),
+        ("", f"{kv}, vocabulary {text.vocabulary}{', tied' if text.tied else ''}"),
+        ("", f"window of {text.max_positions} tokens, rope {text.rope.kind}"),
+        ("audio tokens/s", f"{RATE / HOP / 2 / projector.stack:g}"),
+        ("weights", ", ".join(_weights(checkpoint))),
+        ("KV cache", f"{memory.gigabytes(1000 * per_token)} per 1000 tokens in bfloat16"),
+    ]
+    for name, value in rows:
+        print(f"{name:15} {value}")
+    template = read_tokenizer(checkpoint).template
+    print("chat template", f"\n{template.source}" if template else "  none")
+
+
+def _weights(checkpoint: Checkpoint) -> Iterator[str]:
+    """Tell what the weights take in each dtype; quantised, all but the language model's layers is bfloat16."""
+    for dtype in (torch.float32, torch.bfloat16):
+        yield f"{memory.gigabytes(memory.weight_bytes(checkpoint.network, dtype))} {str(dtype).removeprefix('torch.')}"
+    for choice in quantize.CHOICES:
+        yield f"{memory.gigabytes(memory.weight_bytes(checkpoint.network, torch.bfloat16, choice))} {choice}"
+
+
+def _size(module: torch.nn.Module) -> str:
+    return f"{sum(parameter.numel() for parameter in module.parameters()) / 1e6:,.1f} M"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
