@@ -38,7 +38,9 @@ class Speaker(Protocol):
 class Edge(Protocol):
     """One caller's end of a call."""
 
-    speaker: Speaker
+    @property
+    def speaker(self) -> Speaker:
+        """The way to the caller's ear."""
 
     def frames(self) -> AsyncIterator[Frame]:
         """The microphone in frames of 20 ms; ends when the caller hangs up or vanishes."""

@@ -1,0 +1,97 @@
+"""The data channel `oai-events`: events of the Realtime protocol as JSON texts, one per message.
+
+Events sent before the channel opens wait for it. Both directions are bounded: a client that sends faster than it is served gets an
+error, one that does not read loses the call. Nothing here waits, so that clean-up can use it.
+"""
+
+import asyncio
+import itertools
+import logging
+from collections.abc import AsyncIterator, Callable
+
+from aiortc import RTCDataChannel
+
+from agent.events import ClientEvent, ServerEvent, parse, refuse, serialise
+from agent.objects import EventError
+
+logger = logging.getLogger(__name__)
+
+LABEL = "oai-events"
+
+MAX_QUEUED_EVENTS = 256
+"""Events that wait for the session, and events that wait for the channel to open."""
+
+MAX_BUFFERED_BYTES = 1024 * 1024
+"""Bytes sent but not acknowledged, beyond which the client counts as gone: minutes of events."""
+
+
+class EventChannel:
+    """One call's events; `attach` gives it its channel once the client has opened that."""
+
+    def __init__(self, hang_up: Callable[[], None]) -> None:
+        """`hang_up` is called when the client closes the channel or stops reading."""
+        self._hang_up = hang_up
+        self._channel: RTCDataChannel | None = None
+        self._received: asyncio.Queue[ClientEvent | None] = asyncio.Queue()
+        self._waiting: list[str] = []
+        self._numbers = itertools.count(1)
+        self._closed = False
+
+    def attach(self, channel: RTCDataChannel) -> None:
+        """Take the channel that the client opened; other labels, and a second one, are left alone."""
+        if channel.label != LABEL or self._channel or self._closed:
+            return
+        self._channel = channel
+        channel.on("message", self._message)
+        channel.on("close", self._hang_up)
+        waiting, self._waiting = self._waiting, []
+        for text in waiting:
+            self._send(text)
+
+    async def events(self) -> AsyncIterator[ClientEvent]:
+        """The client's valid events in order, until `close`."""
+        while event := await self._received.get():
+            yield event
+
+    def send(self, event: ServerEvent) -> None:
+        """Send or queue an event; nothing happens once the call is over."""
+        if not self._closed:
+            self._send(serialise(event, f"event_{next(self._numbers)}"))
+
+    def close(self) -> None:
+        """End the events in both directions."""
+        if not self._closed:
+            self._closed = True
+            self._waiting.clear()
+            self._received.put_nowait(None)
+
+    def _send(self, text: str) -> None:
+        if self._channel is None:
+            if len(self._waiting) >= MAX_QUEUED_EVENTS:
+                logger.warning("dropped an event: the client has not opened its data channel")
+                return
+            self._waiting.append(text)
+        elif self._channel.readyState == "open":
+            self._channel.send(text)
+            if self._channel.bufferedAmount > MAX_BUFFERED_BYTES:
+                logger.warning("hung up: the client does not read its events")
+                self._hang_up()
+
+    def _message(self, message: str | bytes) -> None:
+        if self._closed:
+            return
+        try:
+            event = self._read(message)
+        except EventError as error:
+            self.send(refuse(error, message))
+        else:
+            self._received.put_nowait(event)
+
+    def _read(self, message: str | bytes) -> ClientEvent:
+        if isinstance(message, bytes):
+            raise EventError("invalid_event", "Events are sent as text, not as binary messages.")
+        if self._received.qsize() >= MAX_QUEUED_EVENTS:
+            raise EventError(
+                "rate_limit_exceeded", f"{MAX_QUEUED_EVENTS} events are waiting to be handled; this one was dropped."
+            )
+        return parse(message)

@@ -1,0 +1,73 @@
+"""The caller's microphone on the running loop: packets in, frames out, silence when no packet comes in time."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from agent.audio import Frame
+from agent.edge.jitter import Packet
+from agent.edge.rtp import Depacketizer
+
+MAX_QUEUED_FRAMES = 500
+"""Frames (10 s) kept for a reader that does not keep up; beyond, the oldest are dropped."""
+
+
+class RTPPacket(Protocol):
+    """What is used of aiortc's RtpPacket."""
+
+    sequence_number: int
+    timestamp: int
+    payload_type: int
+    payload: bytes
+
+
+class Microphone:
+    """One audio stream; `add` is called with each packet, `frames` is read by the session."""
+
+    def __init__(self) -> None:
+        """Made on the running loop, whose time it uses."""
+        self._loop = asyncio.get_running_loop()
+        self._stream = Depacketizer()
+        self._queue: asyncio.Queue[Frame | None] = asyncio.Queue()
+        self._timer: asyncio.TimerHandle | None = None
+        self._closed = False
+
+    def add(self, packet: RTPPacket) -> None:
+        """Take a packet from the network."""
+        if self._closed:
+            return
+        arrived = Packet(
+            packet.sequence_number, packet.timestamp, packet.payload_type, packet.payload, self._loop.time()
+        )
+        self._give(self._stream.add(arrived))
+        # The timer is left alone when it is early: moving it for every packet would cost more than one idle wake-up in 100 ms.
+        if self._timer is None or self._timer.when() > self._stream.due:
+            self._arm()
+
+    async def frames(self) -> AsyncIterator[Frame]:
+        """Frames of 20 ms from the first packet on, until `close`."""
+        while frame := await self._queue.get():
+            yield frame
+
+    def close(self) -> None:
+        """End the frames."""
+        if not self._closed:
+            self._closed = True
+            self._queue.put_nowait(None)
+            if self._timer:
+                self._timer.cancel()
+
+    def _arm(self) -> None:
+        if self._timer:
+            self._timer.cancel()
+        self._timer = self._loop.call_at(self._stream.due, self._tick)
+
+    def _tick(self) -> None:
+        self._give(self._stream.tick(self._loop.time()))
+        self._arm()
+
+    def _give(self, frames: list[Frame]) -> None:
+        for frame in frames:
+            if self._queue.qsize() >= MAX_QUEUED_FRAMES:
+                self._queue.get_nowait()
+            self._queue.put_nowait(frame)

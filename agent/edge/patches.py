@@ -1,0 +1,69 @@
+"""Every place where we reach into aiortc 1.16 and aioice 0.13 beyond their public interface.
+
+`tests/edge/test_patches.py` fails when one of them changes; pyproject.toml pins the versions. Importing this module changes two
+things for the whole process: which addresses a peer connection offers (only within `offer_addresses`, and 127.0.0.1 where the
+machine has no other), and how soon a vanished peer is noticed.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+
+import aioice.ice
+from aiortc import RTCRtpReceiver
+from aiortc.jitterbuffer import JitterFrame
+from aiortc.rtp import RtpPacket
+
+CONSENT_INTERVAL = 1.5
+"""Seconds between consent checks, ±20 %. Each waits 0.5 s for its answer."""
+
+CONSENT_FAILURES = 4
+"""Checks in a row without an answer that end a connection: after 6.8 to 9.2 s, where aioice's own 5 s and 6 make 31 s."""
+
+_addresses: ContextVar[Sequence[str] | None] = ContextVar("_addresses", default=None)
+_all_addresses = aioice.ice.get_host_addresses
+
+
+@contextmanager
+def offer_addresses(addresses: Sequence[str] | None) -> Iterator[None]:
+    """Within the block, peer connections gather host candidates for exactly these addresses; None: all of the machine."""
+    token = _addresses.set(addresses)
+    try:
+        yield
+    finally:
+        _addresses.reset(token)
+
+
+def _host_addresses(*, use_ipv4: bool, use_ipv6: bool) -> list[str]:
+    """In the place of aioice's own, which never gives 127.0.0.1."""
+    addresses = _addresses.get()
+    if addresses is not None:
+        return list(addresses)
+    return _all_addresses(use_ipv4=use_ipv4, use_ipv6=use_ipv6) or ["127.0.0.1"]
+
+
+class _Receive:
+    """Has the interface of aiortc's jitter buffer, and gives it nothing to decode."""
+
+    def __init__(self, take: Callable[[RtpPacket], None]) -> None:
+        self._take = take
+
+    def add(self, packet: RtpPacket) -> tuple[bool, JitterFrame | None]:
+        """Pass a packet on; no picture loss to report, no frame for aiortc's decoder."""
+        self._take(packet)
+        return False, None
+
+
+def receive(receiver: RTCRtpReceiver, take: Callable[[RtpPacket], None]) -> None:
+    """Let `take` have each RTP packet of a receiver as it arrives, in the place of aiortc's jitter buffer and decoder thread.
+
+    Called before the connection is up. The stock buffer holds four packets always and sixteen for ever after one lost packet.
+    """
+    receiver._RTCRtpReceiver__jitter_buffer = _Receive(take)  # type: ignore[attr-defined]  # noqa: SLF001
+    # The decoder thread ends as soon as it starts when the end of its input is already there.
+    receiver._RTCRtpReceiver__decoder_queue.put(None)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+aioice.ice.get_host_addresses = _host_addresses
+aioice.ice.CONSENT_INTERVAL = CONSENT_INTERVAL
+aioice.ice.CONSENT_FAILURES = CONSENT_FAILURES

@@ -1,0 +1,156 @@
+"""A call over WebRTC: an aiortc peer connection with the caller's microphone, the way to the caller's ear, and the events.
+
+Takes an SDP offer, gives an SDP answer with all candidates (the protocol has no trickle) and an `Edge`. The call ends when the
+caller hangs up, vanishes, does not connect within 15 s, or the data channel closes.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+
+from aiortc import (
+    InvalidStateError,
+    RTCConfiguration,
+    RTCIceServer,
+    RTCPeerConnection,
+    RTCSessionDescription,
+)
+from aiortc.exceptions import OperationError
+from aiortc.sdp import MediaDescription, SessionDescription
+
+from agent.audio import Frame
+from agent.edge.channel import EventChannel
+from agent.edge.microphone import Microphone
+from agent.edge.patches import offer_addresses, receive
+from agent.edge.speaker import PacedSpeaker
+from agent.edge.track import PacedTrack
+from agent.events import ClientEvent, ServerEvent
+
+CONNECT_SECONDS = 15.0
+"""How long a caller may take from the answer to the connection."""
+
+CODECS = {"audio/opus", "audio/pcmu", "audio/pcma", "audio/g722"}
+
+_MALFORMED = (ValueError, AssertionError, LookupError, AttributeError, StopIteration, TypeError)
+"""What aiortc's parser raises for text that is no SDP."""
+
+
+class OfferError(ValueError):
+    """An offer that cannot be answered; the message says why."""
+
+
+class WebRTCEdge:
+    """Implements `Edge`; made by `answer`, ended by `close`."""
+
+    def __init__(self, connection: RTCPeerConnection) -> None:
+        """Listens to the connection's events; there is at most one call per connection."""
+        self.speaker = PacedSpeaker()
+        self.microphone = Microphone()
+        self.channel = EventChannel(self.hang_up)
+        self._connection = connection
+        self._patience = asyncio.get_running_loop().call_later(CONNECT_SECONDS, self.hang_up)
+        connection.on("datachannel", self.channel.attach)
+        connection.on("connectionstatechange", self._state_changed)
+
+    def frames(self) -> AsyncIterator[Frame]:
+        """The microphone in frames of 20 ms, until the call ends."""
+        return self.microphone.frames()
+
+    def events(self) -> AsyncIterator[ClientEvent]:
+        """The client's valid events, until the call ends."""
+        return self.channel.events()
+
+    def send(self, event: ServerEvent) -> None:
+        """Send an event, or nothing after the end of the call."""
+        self.channel.send(event)
+
+    def hang_up(self) -> None:
+        """End the frames and the events; `close` then frees the connection."""
+        self._patience.cancel()
+        self.microphone.close()
+        self.channel.close()
+
+    async def close(self) -> None:
+        """Hang up and close the connection. May be called again."""
+        self.hang_up()
+        await self._connection.close()
+
+    def _state_changed(self) -> None:
+        match self._connection.connectionState:
+            case "connected":
+                self._patience.cancel()
+            case "failed" | "closed":
+                self.hang_up()
+            case _:
+                pass
+
+
+async def answer(
+    offer: str, ice_servers: Sequence[RTCIceServer] = (), addresses: Sequence[str] | None = None
+) -> tuple[WebRTCEdge, str]:
+    """Answer an SDP offer: the call's edge, and the SDP to send back. Media flows once the caller has that.
+
+    `addresses` are the local addresses to offer; None: all of the machine, or 127.0.0.1 where it has no other.
+    Raises OfferError.
+    """
+    text = _checked(offer)
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
+    edge = WebRTCEdge(connection)
+    try:
+        with offer_addresses(addresses):
+            await _negotiate(connection, edge, text)
+    except (OperationError, InvalidStateError, *_MALFORMED) as error:
+        await edge.close()
+        raise OfferError(f"The offer cannot be answered: {error}.") from error
+    except asyncio.CancelledError:
+        await edge.close()
+        raise
+    return edge, connection.localDescription.sdp
+
+
+async def _negotiate(connection: RTCPeerConnection, edge: WebRTCEdge, offer: str) -> None:
+    """Set both descriptions: the first audio section speaks and hears; everything else but the data channel is turned down."""
+    await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+    track = PacedTrack(edge.speaker.pull)
+    sender = connection.addTrack(track)
+    for transceiver in connection.getTransceivers():
+        if transceiver.sender is sender:
+            receive(transceiver.receiver, edge.microphone.add)
+        else:
+            transceiver.direction = "inactive"
+    await connection.setLocalDescription(await connection.createAnswer())
+    audio = _audio(SessionDescription.parse(connection.localDescription.sdp))
+    track.opus = audio.rtp.codecs[0].mimeType.lower() == "audio/opus"
+
+
+def _audio(description: SessionDescription) -> MediaDescription:
+    """The first audio section. Raises OfferError when there is none."""
+    for media in description.media:
+        if media.kind == "audio":
+            return media
+    raise OfferError("The offer has no audio section (m=audio).")
+
+
+def _checked(offer: str) -> str:
+    """The offer without candidates that are mDNS names. Raises OfferError when it is no offer, or none that we can answer.
+
+    Asking the network for such a name would leave the machine, and the caller's own connectivity checks reach us without it.
+    """
+    lines = [line for line in offer.splitlines() if line]
+    text = "\r\n".join(line for line in lines if not (line.startswith("a=candidate:") and ".local " in line)) + "\r\n"
+    try:
+        description = SessionDescription.parse(text)
+    except _MALFORMED as error:
+        raise OfferError("The offer is not an SDP session description.") from error
+    if not lines or lines[0] != "v=0" or not description.media:
+        raise OfferError("The offer is not an SDP session description with media sections.")
+    audio = _audio(description)
+    offered = {codec.mimeType.lower() for codec in audio.rtp.codecs}
+    if not offered & CODECS:
+        raise OfferError(
+            f"The offer has no codec that we have; it offers {', '.join(sorted(offered)) or 'none'}, we have {', '.join(sorted(CODECS))}."
+        )
+    if audio.direction not in {None, "sendrecv", "recvonly"}:
+        raise OfferError(f"The offer's audio is {audio.direction}: it must be able to receive the answer's speech.")
+    if not (audio.ice and audio.ice.usernameFragment and audio.ice.password and audio.dtls and audio.dtls.fingerprints):
+        raise OfferError("The offer lacks ICE credentials or a DTLS fingerprint.")
+    return text
