@@ -5,30 +5,37 @@ word, and an end-of-turn silence. Every position is a sample number of the call'
 """
 
 from dataclasses import dataclass
+from typing import Annotated
+
+import pydantic
+from pydantic import ConfigDict, Field
 
 from agent.audio import INPUT_RATE
 
+Probability = Annotated[float, Field(ge=0, le=1)]
+Seconds = Annotated[float, Field(ge=0, le=60)]
 
-@dataclass(frozen=True)
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True, extra="forbid"))
 class TurnSettings:
     """How a turn is found. Seconds, but for the two probabilities."""
 
-    threshold: float = 0.5
+    threshold: Probability = 0.5
     """A window at or above this begins speech (OpenAI's server_vad default)."""
 
-    release: float = 0.35
+    release: Probability = 0.35
     """Speech goes on while windows stay at or above this (silero-vad's own default: threshold - 0.15)."""
 
-    min_speech: float = 0.09
+    min_speech: Seconds = 0.09
     """Speech that lasts less is a click or a cough: three of Silero's windows of 32 ms."""
 
-    padding: float = 0.3
+    padding: Seconds = 0.3
     """Audio kept from before the first speech window: word onsets are quieter than the threshold."""
 
-    silence: float = 0.5
+    silence: Seconds = 0.5
     """Silence after which the turn is over (OpenAI's server_vad default)."""
 
-    max_turn: float = 30.0
+    max_turn: Seconds = 30.0
     """A turn that never ends is cut here: one window of the audio encoder."""
 
 

@@ -1,6 +1,7 @@
 """What to say. One protocol, one file per engine."""
 
 from collections.abc import AsyncGenerator, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from agent.conversation import Message
@@ -22,3 +23,18 @@ class Engine(Protocol):
 
 class EngineError(RuntimeError):
     """The engine failed; the message says what and, where that is known, what to do. Costs the turn, not the call."""
+
+
+def load(model: str, device: str, max_new_tokens: int) -> Engine:
+    """The in-process engine on a checkpoint: a folder, or a hub id. Raises CheckpointError (a ValueError) when it cannot be loaded."""
+    import torch
+
+    from agent.engine.ultravox import UltravoxEngine
+    from models import load as load_model
+
+    if device == "auto":
+        device = "cuda" if torch.cuda.is_available() else "cpu"
+    loaded = load_model(model, device=device)
+    return UltravoxEngine(
+        loaded, f"{Path(model).name} on {loaded.device}, {str(loaded.dtype).removeprefix('torch.')}", max_new_tokens
+    )

@@ -80,7 +80,7 @@ class ToneVoice:
             yield Speech(samples, self.rate, (Word(samples.size, end),))
 
 
-@dataclass
+@dataclass(repr=False)
 class Caller:
     """Implements `Edge`; what happened stands in `log` and `heard` afterwards."""
 
@@ -134,7 +134,7 @@ class Caller:
             self.send(wire.refuse(error, text))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Call:
     """A call that is over."""
 

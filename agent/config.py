@@ -1,0 +1,111 @@
+"""Every knob, read once: command line flags over `PARLEY_…` environment variables over `parley.toml` over these defaults."""
+
+import ipaddress
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from agent.turn import TurnSettings
+
+INSTRUCTIONS = "You are Parley, a friendly voice agent. Answer briefly, in plain words that sound natural when spoken."
+
+
+class IceServer(BaseModel, frozen=True):
+    """A STUN or TURN server, with the names of the W3C's RTCIceServer."""
+
+    urls: str
+    username: str | None = None
+    credential: SecretStr | None = None
+
+
+class Settings(BaseSettings):
+    """What `parley serve` runs with."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="PARLEY_",
+        env_nested_delimiter="__",
+        toml_file="parley.toml",
+        cli_kebab_case=True,
+        cli_implicit_flags=True,
+        cli_hide_none_type=True,
+        use_attribute_docstrings=True,
+        frozen=True,
+        extra="forbid",
+    )
+
+    host: str = "127.0.0.1"
+    """Address to listen on; anything but loopback needs a key."""
+
+    port: Annotated[int, Field(ge=0, le=65_535)] = 8080
+    """TCP port; 0 takes a free one."""
+
+    key: SecretStr | None = None
+    """API key that callers must send as `Authorization: Bearer KEY`. Set it in the environment, not on the command line."""
+
+    model: str = "demo"
+    """`demo`, a checkpoint folder, or a hub id such as fixie-ai/ultravox-v0_4."""
+
+    device: str = "auto"
+    """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
+
+    max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 256
+    """Longest answer, in tokens."""
+
+    voice: str = "en-us"
+    """An espeak-ng voice such as en-us or en-gb-x-rp+f3, or the path of a Piper voice (.onnx with its .onnx.json beside it)."""
+
+    instructions: Annotated[str, Field(max_length=64 * 1024)] = INSTRUCTIONS
+    """The system message of every call, unless the client sets its own."""
+
+    vad: Literal["silero", "webrtc"] = "silero"
+    """Voice activity detector."""
+
+    turn: TurnSettings = TurnSettings()
+    """How the end of a turn is found."""
+
+    ice_servers: tuple[IceServer, ...] = ()
+    """STUN and TURN servers; none are needed on one machine or one network."""
+
+    max_calls: Annotated[int, Field(ge=1)] = 16
+    """Calls at a time; the next one is refused."""
+
+    call_seconds: Annotated[float, Field(gt=0)] = 3600.0
+    """Longest call (OpenAI's limit is 60 minutes, too)."""
+
+    @model_validator(mode="after")
+    def _guard(self) -> Self:
+        if self.key is None and not _is_loopback(self.host):
+            raise ValueError(
+                f"host {self.host!r} can be reached from other machines, so callers need a key: set PARLEY_KEY, or use host 127.0.0.1"
+            )
+        return self
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,  # noqa: ARG003  the library passes it by name
+        file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The order of sources in this module's first line; the command line comes before them by itself."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+
+
+DEMO_MODEL = Path(__file__).resolve().parent.parent / "models" / "demo" / "checkpoint"
+"""The checkpoint that ships with the repository."""
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

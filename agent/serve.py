@@ -1,0 +1,75 @@
+"""`parley serve`: read the settings, load what they name, and run the server until a signal."""
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from agent import engine, tts, vad
+from agent.config import DEMO_MODEL, Settings
+from agent.reply import Stages
+from agent.server import Server
+
+
+def main(argv: Sequence[str]) -> int:
+    """Serve until SIGINT or SIGTERM. Returns 0, or 2 with one clear message when the settings or what they name are wrong."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    try:
+        settings = Settings(_cli_parse_args=list(argv), _cli_prog_name="parley serve")
+        asyncio.run(_serve(settings))
+    except ValidationError as error:
+        for finding in error.errors(include_url=False, include_input=False):
+            where = ".".join(map(str, finding["loc"]))
+            print(
+                f"parley serve: {where + ': ' if where else ''}{finding['msg'].removeprefix('Value error, ')}",
+                file=sys.stderr,
+            )
+        return 2
+    except (ValueError, OSError, tts.TTSError) as error:
+        print(f"parley serve: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+async def _serve(settings: Settings) -> None:
+    server = load(settings)
+    serving = asyncio.current_task()
+    assert serving is not None
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
+    with contextlib.suppress(asyncio.CancelledError):
+        await server.run(lambda port: print(_greeting(server, port), flush=True))
+
+
+def load(settings: Settings) -> Server:
+    """Load the engine, the voice and the detector that the settings name. Raises ValueError, OSError or TTSError."""
+    folder = str(DEMO_MODEL) if settings.model == "demo" else settings.model
+    stages = Stages(
+        engine=engine.load(folder, settings.device, settings.max_new_tokens),
+        voice=tts.load(settings.voice),
+    )
+    return Server(settings, stages, vad.load(settings.vad), suggestions(Path(folder)))
+
+
+def suggestions(model: Path) -> tuple[str, ...]:
+    """Things to say that the model's own `suggestions.json` names."""
+    file = model / "suggestions.json"
+    return tuple(json.loads(file.read_text())) if file.is_file() else ()
+
+
+def _greeting(server: Server, port: int) -> str:
+    """Where the server is and what it loaded."""
+    settings, stages = server.settings, server.stages
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    return (
+        f"Parley is ready on http://{host}:{port}\n"
+        f"  hears and answers  {stages.engine.name}\n"
+        f"  speaks             {stages.voice.name}\n"
+        f"  finds turns        {settings.vad}, after {settings.turn.silence:g} s of silence"
+    )
