@@ -81,7 +81,7 @@ export class Call {
   hangUp() {
     if (this.#closed) return;
     this.#closed = true;
-    if (this.#location) void fetch(this.#location, { method: 'DELETE', keepalive: true }).catch(() => {});
+    if (this.#location) end(this.#location);
     this.#cleanUp.forEach((step) => step());
     this.#peer.close();
     this.#mic?.getTracks().forEach((track) => track.stop());
@@ -108,7 +108,7 @@ export class Call {
     const answer = await post(this.#peer.localDescription?.sdp ?? '');
     this.#location = answer.location;
     if (this.#closed) {
-      void fetch(answer.location, { method: 'DELETE', keepalive: true }).catch(() => {});
+      end(answer.location);
       return;
     }
     const timer = setTimeout(() => this.#lose(NO_ROUTE), CONNECT_MS);
@@ -164,13 +164,28 @@ export class Call {
  * @returns {Promise<{ sdp: string, location: string }>}
  */
 async function post(offer) {
-  const headers = { 'Content-Type': 'application/sdp' };
+  const headers = { ...authorization(), 'Content-Type': 'application/sdp' };
   const reply = await fetch(CALLS, { method: 'POST', headers, body: offer }).catch(() => {
     throw new CallError(UNREACHABLE);
   });
   const sdp = await reply.text();
   if (!reply.ok) throw new CallError(refused(reply.status, sdp));
   return { sdp, location: new URL(reply.headers.get('Location') ?? '', reply.url).href };
+}
+
+/** Outlives the page: it is also sent while that goes away. */
+function end(/** @type {string} */ location) {
+  void fetch(location, { method: 'DELETE', headers: authorization(), keepalive: true }).catch(() => {});
+}
+
+/**
+ * The server's key, when the page was opened with one: a fragment never leaves the browser by itself.
+ *
+ * @returns {Record<string, string>}
+ */
+function authorization() {
+  const key = new URLSearchParams(window.location.hash.slice(1)).get('key');
+  return key ? { Authorization: `Bearer ${key}` } : {};
 }
 
 /**

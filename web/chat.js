@@ -5,13 +5,13 @@
  * @import { Levels } from './level.js'
  * @import { Phase } from './phase.js'
  * @import { Problem } from './problems.js'
- * @import { ServerEvent } from './events.js'
+ * @import { ServerEvent, Session } from './events.js'
  */
 
 import { Call } from './call.js';
 import { typed } from './events.js';
 import { Ear } from './level.js';
-import { WORDS, answering, follow, inCall, starting } from './phase.js';
+import { WORDS, follow, inCall, starting } from './phase.js';
 import { CallError, unable } from './problems.js';
 import { Strip } from './strip.js';
 import { EMPTY, append, heard } from './transcript.js';
@@ -36,6 +36,8 @@ let muted = false;
 let ear = new Ear();
 /** The response that the next sound of the agent belongs to. */
 let latest = '';
+/** What was pressed to start the call, to be asked once it is up. */
+let first = '';
 
 /** What the page needs before a call; agent/server.py gives it. @type {{ iceServers: RTCIceServer[], suggestions: string[] }} */
 let config = { iceServers: [], suggestions: [] };
@@ -53,7 +55,6 @@ function show() {
   element('mute').setAttribute('aria-pressed', String(muted));
   element('mute').textContent = muted ? 'Unmute' : 'Mute';
   element('welcome').hidden = transcript.turns.length > 0;
-  document.querySelectorAll('#suggestions button').forEach((chip) => chip.toggleAttribute('disabled', !inCall(phase)));
 }
 
 /** @param {Phase} next */
@@ -103,6 +104,7 @@ function hangUp() {
 /** @param {'ended' | 'failed'} end */
 function over(end) {
   call = null;
+  first = '';
   element('unblock').hidden = true;
   element('session').textContent = '';
   enter(end);
@@ -111,7 +113,7 @@ function over(end) {
 /** @param {ServerEvent} event */
 function receive(event) {
   transcript = append(transcript, event);
-  if (event.type === 'session.created') name(event.session.model, event.session.audio.output?.voice);
+  if (event.type === 'session.created') greeted(event.session);
   if (event.type === 'input_audio_buffer.speech_started') ear.reset();
   if (event.type === 'input_audio_buffer.speech_stopped') ear.turnEnded();
   if (event.type === 'response.created') latest = event.response.id;
@@ -132,18 +134,26 @@ function measured(levels) {
   view.show(transcript.turns);
 }
 
-/**
- * @param {string} model
- * @param {string | null | undefined} spoken
- */
-function name(model, spoken) {
-  element('session').textContent = spoken ? `${model} · ${spoken}` : model;
-}
-
 /** @param {string} words */
 function write(words) {
   ear.reset();
-  call?.send(typed(words, answering(phase)));
+  call?.send(typed(words));
+}
+
+/** A suggestion was pressed: ask it, and start a call for that where there is none. */
+function suggest(/** @type {string} */ words) {
+  if (inCall(phase)) write(words);
+  else {
+    first = words;
+    if (!starting(phase)) void start();
+  }
+}
+
+/** @param {Session} session */
+function greeted({ model, audio }) {
+  element('session').textContent = [model, audio.output?.voice].filter(Boolean).join(' · ');
+  if (first) write(first);
+  first = '';
 }
 
 async function prepare() {
@@ -153,7 +163,7 @@ async function prepare() {
     const chip = document.createElement('button');
     chip.type = 'button';
     chip.textContent = words;
-    chip.onclick = () => write(words);
+    chip.onclick = () => suggest(words);
     const item = document.createElement('li');
     item.append(chip);
     return item;

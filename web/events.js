@@ -21,7 +21,8 @@
  *   status_details?: { reason?: string | null, error?: { code: string, message: string } | null } | null,
  * }} Response
  *
- * @typedef {Record<string, number>} Marks  When each stage of a turn happened, from its `speech_stopped`.
+ * @typedef {Record<string, number>} Marks  When each stage of a turn happened, from its first: `speech_stopped` of a spoken
+ * turn.
  *
  * @typedef {(
  *   | { type: 'session.created' | 'session.updated', session: Session }
@@ -35,7 +36,7 @@
  *   | { type: 'response.output_audio_transcript.done', response_id: string, item_id: string, transcript: string }
  *   | { type: 'output_audio_buffer.started' | 'output_audio_buffer.stopped' | 'output_audio_buffer.cleared',
  *       response_id: string }
- *   | { type: 'parley.trace', response_id: string, status: string, marks: Marks }
+ *   | { type: 'parley.trace', response_id: string, status: string, marks: Marks, heard?: string }
  *   | { type: 'error', error: { code?: string | null, message: string } }
  * )} ServerEvent
  */
@@ -58,15 +59,16 @@ export function parse(text) {
 }
 
 /**
- * The events that put typed words into the conversation and ask for an answer; whatever is being said stops first.
+ * The events that put typed words into the conversation and ask for an answer; whatever is being said stops first (the
+ * clear is harmless in silence, where a `response.cancel` would be an error).
  *
  * @param {string} text
- * @param {boolean} answering  A response is in progress.
  * @returns {string[]}
  */
-export function typed(text, answering) {
+export function typed(text) {
   const item = { type: 'message', role: 'user', content: [{ type: 'input_text', text }] };
-  const events = [{ type: 'conversation.item.create', item }, { type: 'response.create' }];
-  const stop = [{ type: 'response.cancel' }, { type: 'output_audio_buffer.clear' }];
-  return [...(answering ? stop : []), ...events].map((event) => JSON.stringify(event));
+  const stop = { type: 'output_audio_buffer.clear' };
+  return [stop, { type: 'conversation.item.create', item }, { type: 'response.create' }].map((event) =>
+    JSON.stringify(event),
+  );
 }

@@ -31,9 +31,6 @@ export const inCall = (phase) => IN_CALL.has(phase);
 /** @param {Phase} phase */
 export const starting = (phase) => phase === 'asking' || phase === 'connecting';
 
-/** @param {Phase} phase */
-export const answering = (phase) => phase === 'thinking' || phase === 'speaking';
-
 /**
  * @param {Phase} phase
  * @param {ServerEvent} event
@@ -55,8 +52,11 @@ export function follow(phase, event) {
     case 'output_audio_buffer.cleared':
       return phase === 'speaking' ? 'listening' : phase;
     case 'response.done':
-      // A completed answer may still be playing; one that never became audible ends here.
-      return phase === 'thinking' || (phase === 'speaking' && event.response.status !== 'completed') ? 'listening' : phase;
+      // A completed answer is still playing, or not even audible yet.
+      return phase === 'thinking' && event.response.status !== 'completed' ? 'listening' : phase;
+    case 'parley.trace':
+      // The end of a turn, also of one that never became audible.
+      return phase === 'thinking' ? 'listening' : phase;
     default:
       return phase;
   }

@@ -75,6 +75,12 @@ export function refused(status, body) {
   if (status === 503) {
     return { title: 'All lines are busy', remedy: 'The server takes no more calls now. Try again in a minute.' };
   }
+  if (status === 401) {
+    return {
+      title: 'The server wants its key',
+      remedy: 'Open this page with #key= and the key at the end of the address, as the server was started with.',
+    };
+  }
   const said = message(body);
   return {
     title: 'The server refused the call',

@@ -96,7 +96,11 @@ function answer(transcript, event) {
     case 'response.done':
       return finish(transcript, event.response);
     case 'parley.trace':
-      return onAgent(transcript, byId(event.response_id), (turn) => ({ ...turn, marks: event.marks }));
+      return onAgent(transcript, byId(event.response_id), (turn) => ({
+        ...turn,
+        ...(event.heard === undefined ? {} : split(turn.said + turn.unheard, event.heard)),
+        marks: event.marks,
+      }));
     default:
       return transcript;
   }
@@ -127,10 +131,10 @@ function finish(transcript, response) {
  * Parts of the generated words: those that were heard, and those that were not when the answer was cut.
  *
  * @param {string} generated
- * @param {string} transcript
+ * @param {string} heard
  */
-function split(generated, transcript) {
-  return { said: transcript, unheard: generated.startsWith(transcript) ? generated.slice(transcript.length) : '' };
+function split(generated, heard) {
+  return { said: heard, unheard: generated.startsWith(heard) ? generated.slice(heard.length) : '' };
 }
 
 /** @param {Session} session */

@@ -46,7 +46,7 @@ function render(turn) {
   const item = node('li', `turn ${turn.who}`);
   item.append(node('span', 'who', turn.who === 'caller' ? 'You' : 'Agent'));
   item.append(turn.who === 'caller' ? caller(turn) : agent(turn));
-  if (turn.who === 'agent' && turn.marks) item.append(latency(turn.marks, turn.ear));
+  if (turn.who === 'agent' && (turn.marks || turn.ear !== null)) item.append(latency(turn.marks ?? {}, turn.ear));
   return item;
 }
 
@@ -62,7 +62,7 @@ function caller(turn) {
 /** @param {AgentTurn} turn */
 function agent(turn) {
   const words = node('p', `words ${turn.status}`, turn.said);
-  if (turn.unheard) words.append(node('s', '', turn.unheard));
+  if (turn.unheard) words.append(' ', node('s', '', turn.unheard.trim()));
   if (turn.status === 'thinking' && !turn.said) words.append(node('span', 'dots', 'thinking'));
   if (turn.status === 'interrupted') words.append(' ', node('span', 'note', 'interrupted'));
   if (turn.problem !== null) words.append(' ', node('span', 'note', `no answer: ${turn.problem}`));
@@ -78,14 +78,23 @@ function latency(marks, ear) {
   details.className = 'latency';
   const summary = document.createElement('summary');
   const server = voiceToVoice(marks);
-  summary.append(node('span', 'figure', server === null ? 'silent' : `${Math.round(server)} ms`));
-  summary.append(node('span', 'place', 'at the server'), stack(marks));
+  if (ear !== null) summary.append(figure(ear, 'at your ear'));
+  if (server !== null) summary.append(figure(server, 'at the server'), stack(marks));
   const list = node('dl', '');
-  for (const { label, start, end } of stages(marks)) row(list, label, end - start);
-  if (server !== null) row(list, 'your last word → first sound sent', server);
-  if (ear !== null) row(list, 'the same, heard in this browser', ear);
-  details.append(summary, list);
+  for (const stage of stages(marks)) row(list, stage);
+  const from = 'speech_stopped' in marks || ear !== null ? 'Your last word' : 'Your message';
+  details.append(summary, node('p', '', `${from} to first sound`), list);
   return details;
+}
+
+/**
+ * @param {number} milliseconds
+ * @param {string} place  Where it was measured.
+ */
+function figure(milliseconds, place) {
+  const line = node('span', 'figure', `${Math.round(milliseconds)} ms `);
+  line.append(node('small', '', place));
+  return line;
 }
 
 /** @param {import('./events.js').Marks} marks */
@@ -102,11 +111,12 @@ function stack(marks) {
 
 /**
  * @param {HTMLElement} list
- * @param {string} label
- * @param {number} milliseconds
+ * @param {import('./waterfall.js').Stage} stage
  */
-function row(list, label, milliseconds) {
-  list.append(node('dt', '', label), node('dd', '', `${Math.round(milliseconds)} ms`));
+function row(list, { name, label, start, end }) {
+  const term = node('dt', '');
+  term.append(node('i', name), label);
+  list.append(term, node('dd', '', `${Math.round(end - start)} ms`));
 }
 
 /**

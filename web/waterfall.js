@@ -1,6 +1,6 @@
 /**
- * The stages of a turn from its marks: what the caller waited for, in order. Pure. Times are milliseconds from
- * `speech_stopped`, measured by the server on one clock; the marks are those of agent/trace.py.
+ * The stages of a turn from its marks: what the caller waited for, in order. Pure. Times are milliseconds from the first
+ * mark, measured by the server on one clock; the marks are those of agent/trace.py.
  *
  * @import { Marks } from './events.js'
  * @typedef {{ name: string, label: string, start: number, end: number }} Stage
@@ -8,11 +8,11 @@
 
 /** Each stage ends at its mark and starts where the one before it ended. */
 const STAGES = /** @type {const} */ ([
-  ['turn_ended', 'waiting for the end of the turn'],
-  ['prefill_done', 'model: hearing'],
-  ['first_token', 'model: first word'],
-  ['first_chunk', 'model: first clause'],
-  ['first_audio', 'voice: first sound'],
+  ['turn_ended', 'silence waited'],
+  ['prefill_done', 'hearing'],
+  ['first_token', 'first word'],
+  ['first_chunk', 'first clause'],
+  ['first_audio', 'voice'],
   ['playout_started', 'sending'],
 ]);
 
@@ -37,8 +37,8 @@ export function stages(marks) {
 }
 
 /**
- * Voice-to-voice latency as the server sees it: the caller's last speech sample to the first audible sample of the
- * answer; null for a turn that never became audible.
+ * Voice-to-voice latency as the server sees it: the caller's last speech sample (of a typed turn: its arrival) to the
+ * first audible sample of the answer; null for a turn that never became audible.
  *
  * @param {Marks} marks
  * @returns {number | null}
