@@ -1,4 +1,4 @@
-"""A blocking iterator as an async one, so that torch, ONNX and the voices never hold up the event loop.
+"""Blocking work as an async generator, so that torch, ONNX and the voices never hold up the event loop.
 
 The thread belongs to whoever owns the executor, usually the server, and outlives the call. Items are handed over without
 bound: the thread never waits for its consumer, because a slow listener must not hold an engine's slot.
@@ -10,6 +10,7 @@ import logging
 import threading
 from collections.abc import AsyncGenerator, Callable, Iterator
 from concurrent.futures import Executor, Future
+from functools import partial
 from typing import TypeVar
 
 T = TypeVar("T")
@@ -17,49 +18,62 @@ T = TypeVar("T")
 logger = logging.getLogger(__name__)
 
 
-async def iterate(executor: Executor, make: Callable[[], Iterator[T]]) -> AsyncGenerator[T]:
-    """Run `make()` and its iterator as one job of the executor and yield its items; its exception comes out here.
+async def stream(executor: Executor, job: Callable[[Callable[[T], bool]], None]) -> AsyncGenerator[T]:
+    """Run `job(emit)` on the executor and yield what it emits; its exception comes out here, after the items before it.
 
-    Closing this generator stops the job after the item it is working on, closes the iterator on its own thread, and does not
-    wait for either: the next job of a single thread queues behind. A job that has not begun never begins.
+    `emit` tells whether anybody still listens: it returns False once this generator was closed, and the job should then return.
+    Closing does not wait for that: the next job of a single thread queues behind. A job that has not begun never begins.
     """
     loop = asyncio.get_running_loop()
     items: asyncio.Queue[tuple[T] | None] = asyncio.Queue()  # None: the job is over
-    stopped = threading.Event()
+    left = threading.Event()
 
     def hand_over(item: tuple[T] | None) -> None:
         try:
             loop.call_soon_threadsafe(items.put_nowait, item)
         except RuntimeError:  # the loop was closed, so nobody listens any more
-            stopped.set()
+            left.set()
 
-    def done(job: Future[None]) -> None:
-        if stopped.is_set() and not job.cancelled() and (error := job.exception()):
-            logger.error("a job failed after its consumer had left", exc_info=error)
+    def emit(item: T) -> bool:
+        if not left.is_set():
+            hand_over((item,))
+        return not left.is_set()
+
+    def run() -> None:
+        if not left.is_set():
+            job(emit)
+
+    def over(future: Future[None]) -> None:
+        if left.is_set() and not future.cancelled() and (error := future.exception()):
+            logger.error("blocking work failed after its consumer had left", exc_info=error)
         hand_over(None)
 
-    job = executor.submit(contextvars.copy_context().run, _produce, make, hand_over, stopped)
-    job.add_done_callback(done)
+    future = executor.submit(contextvars.copy_context().run, run)
+    future.add_done_callback(over)
     try:
         while (item := await items.get()) is not None:
             yield item[0]
-        job.result()
+        future.result()
     finally:
-        stopped.set()
-        job.cancel()
+        left.set()
+        future.cancel()
 
 
-def _produce(make: Callable[[], Iterator[T]], hand_over: Callable[[tuple[T]], None], stopped: threading.Event) -> None:
-    """The job: runs on the executor's thread from the first item to the iterator's clean-up."""
-    if stopped.is_set():
-        return
-    iterator = make()
+def iterate(executor: Executor, make: Callable[[], Iterator[T]]) -> AsyncGenerator[T]:
+    """Run `make()` and its iterator on the executor and yield its items, as `stream` does.
+
+    Closing stops it after the item that it is working on; the iterator is closed on its own thread.
+    """
+    return stream(executor, partial(_emit_all, make))
+
+
+def _emit_all(make: Callable[[], Iterator[T]], emit: Callable[[T], bool]) -> None:
+    items = make()
     try:
-        for item in iterator:
-            if stopped.is_set():
+        for item in items:
+            if not emit(item):
                 return
-            hand_over((item,))
     finally:
-        close = getattr(iterator, "close", None)  # generators have one, plain iterators need not
+        close = getattr(items, "close", None)  # generators have one, plain iterators need not
         if close is not None:
             close()

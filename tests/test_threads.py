@@ -1,14 +1,14 @@
-"""A blocking iterator as an async one: order, failures, closing at every moment."""
+"""Blocking work as an async generator: order, failures, closing at every moment."""
 
 import asyncio
 import logging
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from agent.threads import iterate
+from agent.threads import iterate, stream
 
 
 @pytest.fixture
@@ -23,6 +23,7 @@ class Source:
     def __init__(self, permits: int = 0) -> None:
         self.permits = threading.Semaphore(permits)
         self.begun = threading.Event()
+        self.asked = threading.Semaphore(0)  # one for every item asked for
         self.closed = threading.Event()
         self.given: list[int] = []
         self.threads: set[int] = set()
@@ -31,6 +32,7 @@ class Source:
         self.begun.set()
         try:
             while len(self.given) < 1000:
+                self.asked.release()
                 self.permits.acquire()
                 self.threads.add(threading.get_ident())
                 self.given.append(len(self.given))
@@ -62,6 +64,7 @@ async def test_closing_stops_the_producer_and_closes_it_on_its_own_thread(execut
     source = Source(permits=1)
     stream = iterate(executor, source)
     assert await anext(stream) == 0
+    await asyncio.to_thread(lambda: [source.asked.acquire() for _ in range(2)])
     await stream.aclose()  # does not wait: the source is still blocked
     assert not source.closed.is_set()
     source.permits.release(10)
@@ -135,21 +138,43 @@ async def test_failures_come_out_after_the_items_before_them(executor: ThreadPoo
 async def test_a_failure_that_nobody_hears_is_logged(
     executor: ThreadPoolExecutor, caplog: pytest.LogCaptureFixture
 ) -> None:
-    permit = threading.Event()
+    working, permit = threading.Event(), threading.Event()
 
     def failing() -> Iterator[int]:
         yield 1
+        working.set()
         permit.wait()
         raise ZeroDivisionError
 
-    stream = iterate(executor, failing)
-    await anext(stream)
-    await stream.aclose()
+    items = iterate(executor, failing)
+    await anext(items)
+    await asyncio.to_thread(working.wait)
+    await items.aclose()
     with caplog.at_level(logging.ERROR):
         permit.set()
         await idle(executor)
     assert caplog.records[0].exc_info
     assert caplog.records[0].exc_info[0] is ZeroDivisionError
+
+
+async def test_a_job_emits_and_learns_that_nobody_listens(executor: ThreadPoolExecutor) -> None:
+    working, permit = threading.Event(), threading.Event()
+    answers = []
+
+    def job(emit: Callable[[str], bool]) -> None:
+        answers.append(emit("a"))
+        answers.append(emit("b"))
+        working.set()
+        permit.wait()
+        answers.append(emit("c"))
+
+    items = stream(executor, job)
+    assert [await anext(items), await anext(items)] == ["a", "b"]
+    await asyncio.to_thread(working.wait)
+    await items.aclose()
+    permit.set()
+    await idle(executor)
+    assert answers == [True, True, False]
 
 
 async def test_iterators_without_close_are_fine(executor: ThreadPoolExecutor) -> None:
