@@ -1,6 +1,6 @@
 """An event loop whose time is virtual: when nothing is left to run it jumps to the next timer, so idle time costs nothing.
 
-What would hang for ever (nothing to run and no timer) raises `Deadlock`. Sockets and threads have no place on it.
+What would hang for ever (nothing to run and no timer) raises `DeadlockError`. Sockets and threads have no place on it.
 """
 
 import asyncio
@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 T = TypeVar("T")
 
 
-class Deadlock(RuntimeError):
+class DeadlockError(RuntimeError):
     """Every task waits for something that no timer will bring."""
 
 
@@ -24,7 +24,7 @@ class _Selector(selectors.SelectSelector):
 
     def select(self, timeout: float | None = None) -> list[Any]:
         if timeout is None:
-            raise Deadlock("nothing to run and no timer: every task waits for another")
+            raise DeadlockError("nothing to run and no timer: every task waits for another")
         self.time += max(0.0, timeout)
         return []
 
@@ -41,6 +41,6 @@ class VirtualLoop(asyncio.SelectorEventLoop):
 
 
 def run(main: Coroutine[Any, Any, T]) -> T:
-    """Run a coroutine to its end in virtual time. Raises Deadlock where real time would hang."""
+    """Run a coroutine to its end in virtual time. Raises DeadlockError where real time would hang."""
     with asyncio.Runner(loop_factory=VirtualLoop) as runner:
         return runner.run(main)

@@ -10,10 +10,10 @@ STORY = " ".join(f"word{n}" for n in range(40)) + "."
 WORD = 0.25
 
 
-def interrupted_after(seconds: float, script_end=(Wait(2),)) -> Call:
+def interrupted_after(seconds: float) -> Call:
     """A story that starts at 1.1 s (0.5 s speech, 0.5 s silence, 0.1 s engine) and is interrupted so much later."""
     start = 1.1
-    script = [Say(0.5), Wait(start - 0.5 + seconds), Say(0.6), *script_end]
+    script = [Say(0.5), Wait(start - 0.5 + seconds), Say(0.6), Wait(2)]
     return simulate(script, ScriptedEngine([STORY, "Yes?"], first_token=0.1, per_token=0), ToneVoice(word_seconds=WORD))
 
 

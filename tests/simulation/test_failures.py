@@ -7,7 +7,7 @@ import pytest
 from agent import events
 from agent.engine.scripted import ScriptedEngine
 from tests.simulation.caller import Say, Send, ToneVoice, Wait, simulate
-from tests.simulation.loop import Deadlock, run
+from tests.simulation.loop import DeadlockError, run
 
 
 def answers(call):
@@ -44,7 +44,10 @@ def test_an_engine_with_nothing_to_say_ends_its_response():
         ("{}", "missing_required_parameter"),
         ('{"type":"no.such.event","event_id":"mine"}', "invalid_value"),
         ('{"type":"response.cancel","event_id":"mine"}', "response_cancel_not_active"),
-        ('{"type":"session.update","session":{"audio":{"input":{"turn_detection":{"type":"server_vad","threshold":2}}}}}', "invalid_value"),
+        (
+            '{"type":"session.update","session":{"audio":{"input":{"turn_detection":{"type":"server_vad","threshold":2}}}}}',
+            "invalid_value",
+        ),
         ('{"type":"session.update","session":"x"}', "invalid_value"),
         ('{"type":"input_audio_buffer.commit"}', "input_audio_buffer_commit_empty"),
         ('{"type":"conversation.item.create","item":{"type":"message","role":"user","content":[]}}', "invalid_value"),
@@ -74,7 +77,9 @@ def test_a_broken_session_update_changes_nothing():
     call = simulate([Send(json.dumps(good)), Send(json.dumps(bad)), Wait(0.1)], ScriptedEngine(["-"]))
     [updated] = [event.session for _, event in call.caller.log if isinstance(event, events.SessionUpdated)]
     assert updated.instructions == "Speak like a pirate."
-    assert [event.error.param for _, event in call.caller.log if isinstance(event, events.Error)] == ["session.instructions"]
+    assert [event.error.param for _, event in call.caller.log if isinstance(event, events.Error)] == [
+        "session.instructions"
+    ]
 
 
 def test_a_call_that_would_hang_is_reported():
@@ -83,5 +88,5 @@ def test_a_call_that_would_hang_is_reported():
 
         await asyncio.Event().wait()
 
-    with pytest.raises(Deadlock):
+    with pytest.raises(DeadlockError):
         run(waits_for_ever())

@@ -9,7 +9,9 @@ from tests.simulation.caller import Say, Send, ToneVoice, Wait, simulate
 
 
 def test_a_question_is_answered_after_the_end_of_turn_silence():
-    call = simulate([Wait(0.5), Say(1.0), Wait(3.0)], ScriptedEngine(["Good morning to you."], first_token=0.1, per_token=0))
+    call = simulate(
+        [Wait(0.5), Say(1.0), Wait(3.0)], ScriptedEngine(["Good morning to you."], first_token=0.1, per_token=0)
+    )
     [(start, end)] = call.caller.audible()
     # Speech ends at 1.5 s; 0.5 s of silence; 0.1 s to the first token; the frame in which the voice is handed over.
     assert start == pytest.approx(2.1, abs=0.021)
@@ -83,7 +85,12 @@ def test_a_turn_that_never_ends_is_cut():
 
 def test_typed_words_are_answered():
     item = '{"type":"message","role":"user","content":[{"type":"input_text","text":"Hello"}]}'
-    script = [Wait(0.1), Send(f'{{"type":"conversation.item.create","item":{item}}}'), Send('{"type":"response.create"}'), Wait(2)]
+    script = [
+        Wait(0.1),
+        Send(f'{{"type":"conversation.item.create","item":{item}}}'),
+        Send('{"type":"response.create"}'),
+        Wait(2),
+    ]
     call = simulate(script, ScriptedEngine(lambda messages: f"You wrote {messages[-1].text}."))
     assert call.session.conversation.messages[-1].text == "You wrote Hello."
     assert len(call.caller.audible()) == 1
@@ -93,7 +100,9 @@ def test_push_to_talk_leaves_the_turns_to_the_client():
     off = '{"type":"session.update","session":{"type":"realtime","audio":{"input":{"turn_detection":null}}}}'
     commit, answer = Send('{"type":"input_audio_buffer.commit"}'), Send('{"type":"response.create"}')
     clear = Send('{"type":"input_audio_buffer.clear"}')
-    call = simulate([Send(off), Wait(0.1), Say(1), clear, Say(0.5), Wait(0.6), commit, answer, Wait(2)], ScriptedEngine(["Done."]))
+    call = simulate(
+        [Send(off), Wait(0.1), Say(1), clear, Say(0.5), Wait(0.6), commit, answer, Wait(2)], ScriptedEngine(["Done."])
+    )
     [audio] = call.session.conversation.messages[0].content
     assert audio.samples.size / 16_000 == pytest.approx(1.1, abs=0.04)
     assert not call.caller.times(events.SpeechStarted)
@@ -115,6 +124,8 @@ def test_two_runs_of_one_conversation_are_equal():
 
 def test_the_instructions_and_the_history_reach_the_engine():
     seen = []
-    engine = ScriptedEngine(lambda messages: seen.append([(m.role, m.text) for m in messages]) or f"Answer {len(seen)}.")
+    engine = ScriptedEngine(
+        lambda messages: seen.append([(m.role, m.text) for m in messages]) or f"Answer {len(seen)}."
+    )
     simulate([Say(1), Wait(3), Say(1), Wait(3)], engine)
     assert seen[1] == [("system", "Be brief."), ("user", ""), ("assistant", "Answer 1."), ("user", "")]

@@ -1,0 +1,51 @@
+"""Settings: where they come from, and what is refused."""
+
+import pytest
+from pydantic import ValidationError
+
+from agent.config import Settings
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+
+def test_flags_beat_the_environment_which_beats_the_file(tmp_path, monkeypatch):
+    (tmp_path / "parley.toml").write_text('voice = "en-gb"\nport = 1\n[turn]\nsilence = 0.7\npadding = 0.1\n')
+    monkeypatch.setenv("PARLEY_PORT", "2")
+    monkeypatch.setenv("PARLEY_TURN__PADDING", "0.2")
+    settings = Settings(_cli_parse_args=["--turn.silence", "0.9"])
+    assert (settings.voice, settings.port, settings.turn.padding, settings.turn.silence) == ("en-gb", 2, 0.2, 0.9)
+
+
+@pytest.mark.parametrize("host", ["0.0.0.0", "192.168.1.1", "::", "example.org"])
+def test_an_open_host_needs_a_key(host):
+    with pytest.raises(ValidationError, match="PARLEY_KEY"):
+        Settings(host=host)
+    assert Settings(host=host, key="secret").host == host
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "::1", "localhost"])
+def test_loopback_needs_none(host):
+    assert Settings(host=host).key is None
+
+
+def test_a_key_is_never_printed():
+    assert "secret" not in repr(Settings(key="secret"))
+
+
+@pytest.mark.parametrize(
+    "bad", [{"port": 70_000}, {"max_calls": 0}, {"vad": "ears"}, {"turn": {"silence": -1}}, {"voise": "en"}]
+)
+def test_nonsense_is_refused(bad):
+    with pytest.raises(ValidationError):
+        Settings(**bad)
+
+
+def test_an_ice_server_in_the_file(tmp_path):
+    (tmp_path / "parley.toml").write_text(
+        '[[ice_servers]]\nurls = "turn:turn.example.org"\nusername = "u"\ncredential = "c"\n'
+    )
+    [server] = Settings().ice_servers
+    assert (server.urls, server.credential.get_secret_value()) == ("turn:turn.example.org", "c")

@@ -1,0 +1,68 @@
+"""The call's ear: frames of 20 ms become the detector's windows, and positions become times."""
+
+import numpy as np
+import pytest
+
+from agent.audio import Frame
+from agent.hearing import Hearing
+from agent.objects import EventError
+from agent.turn import SpeechStarted, TurnEnded, TurnSettings
+from tests.simulation.caller import LevelVAD, tone
+
+SETTINGS = TurnSettings(padding=0.1, silence=0.2)
+
+
+def hear(hearing, samples, start=100.0):
+    """Push samples in frames; the first is captured from `start` on. Returns the events."""
+    frames = np.split(samples, range(320, samples.size, 320))
+    return [
+        event for number, frame in enumerate(frames, 1) for event in hearing.push(Frame(frame, start + number * 0.02))
+    ]
+
+
+def silence(seconds):
+    return np.zeros(round(seconds * 16_000), np.int16)
+
+
+@pytest.mark.parametrize("window", [160, 512, 480])
+def test_a_turns_audio_is_cut_out_of_the_stream(window):
+    hearing = Hearing(LevelVAD(window), SETTINGS)
+    stream = np.concatenate([silence(1), tone(0.5), silence(0.5)])
+    started, ended = hear(hearing, stream)
+    assert isinstance(started, SpeechStarted)
+    np.testing.assert_array_equal(hearing.audio(ended), stream[ended.start : ended.end])
+    assert ended.speech_end == pytest.approx(1.5 * 16_000, abs=window)
+
+
+def test_a_sample_has_the_time_at_which_it_was_captured():
+    hearing = Hearing(LevelVAD(), SETTINGS)
+    hear(hearing, silence(2), start=100.0)
+    assert hearing.time(16_000) == pytest.approx(101.0)
+
+
+def test_old_audio_is_forgotten():
+    hearing = Hearing(LevelVAD(), TurnSettings(max_turn=1, silence=0.2, padding=0))
+    hear(hearing, np.arange(16_000 * 5, dtype=np.int64).astype(np.int16))
+    assert hearing.audio(TurnEnded(0, 16_000, 16_000)).size == 0
+    assert hearing.audio(TurnEnded(0, 80_000, 80_000)).size <= 3 * 16_000
+
+
+def test_push_to_talk_commits_what_was_heard_since():
+    hearing = Hearing(LevelVAD(), SETTINGS)
+    hear(hearing, silence(1))
+    hearing.detect(None)
+    assert hear(hearing, np.concatenate([tone(1), silence(1)])) == []
+    turn = hearing.commit()
+    assert (turn.start, turn.end) == (16_000, 48_000)
+    hear(hearing, tone(0.08))
+    with pytest.raises(EventError, match="buffer too small"):
+        hearing.commit()
+
+
+def test_turning_detection_on_again_counts_on():
+    hearing = Hearing(LevelVAD(), SETTINGS)
+    hearing.detect(None)
+    hear(hearing, tone(1))
+    hearing.detect(SETTINGS)
+    [started, ended] = hear(hearing, np.concatenate([silence(1), tone(0.5), silence(0.5)]))
+    assert (ended.start, ended.speech_end) == (started.start, 40_000)

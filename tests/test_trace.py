@@ -1,0 +1,20 @@
+"""Marks: first of a name counts, milliseconds from the first in time."""
+
+from agent.trace import Trace
+
+
+def test_marks_in_order_of_time_from_the_first():
+    trace = Trace("call", "resp_1")
+    trace.mark("turn_ended", 10.5)
+    trace.mark("speech_stopped", 10.0)
+    trace.mark("first_token", 10.6)
+    trace.mark("first_token", 10.9)
+    assert trace.milliseconds() == {"speech_stopped": 0.0, "turn_ended": 500.0, "first_token": 600.0}
+    assert list(trace.milliseconds()) == ["speech_stopped", "turn_ended", "first_token"]
+
+
+def test_the_logs_line():
+    trace = Trace("call", "resp_1", status="completed")
+    trace.mark("turn_ended", 1.0)
+    assert str(trace) == "resp_1 completed turn_ended=0"
+    assert Trace("call", "resp_2").milliseconds() == {}

@@ -1,0 +1,71 @@
+"""The turn detector alone: windows of probabilities in, positions out."""
+
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from agent.turn import SpeechStarted, TurnDetector, TurnEnded, TurnSettings
+
+WINDOW = 512
+SETTINGS = TurnSettings(threshold=0.5, release=0.35, min_speech=0.09, padding=0.3, silence=0.5, max_turn=10)
+
+
+def detect(probabilities, settings=SETTINGS):
+    """Every event with the number of the window that brought it."""
+    detector = TurnDetector(settings)
+    events = [(index, detector.push(WINDOW, probability)) for index, probability in enumerate(probabilities)]
+    return [(index, event) for index, event in events if event]
+
+
+def test_speech_starts_once_it_has_lasted_and_ends_after_the_silence():
+    events = detect([0.0] * 20 + [0.9] * 30 + [0.0] * 30)
+    onset, end = 20 * WINDOW, 50 * WINDOW
+    assert events == [
+        (22, SpeechStarted(onset - 4800)),
+        (65, TurnEnded(onset - 4800, end, 66 * WINDOW)),  # the first window at least 8000 samples after the end
+    ]
+
+
+def test_a_click_is_forgotten():
+    assert detect([0.0] * 5 + [0.9] * 2 + [0.0] * 40) == []
+
+
+def test_speech_that_stutters_at_its_onset_begins_when_it_lasts():
+    [(index, started), *_] = detect([0.9, 0.0, 0.9, 0.9, 0.9] + [0.0] * 40)
+    assert (index, started.start) == (4, 0)
+
+
+def test_hysteresis_keeps_a_turn_alive_but_does_not_begin_one():
+    assert detect([0.4] * 50) == []
+    assert len(detect([0.9] * 5 + [0.4] * 50)) == 1
+
+
+def test_padding_never_reaches_before_the_stream():
+    assert detect([0.9] * 5)[0][1] == SpeechStarted(0)
+
+
+def test_a_pause_shorter_than_the_silence_belongs_to_the_turn():
+    events = detect([0.9] * 10 + [0.0] * 14 + [0.9] * 10 + [0.0] * 20)
+    assert [type(event) for _, event in events] == [SpeechStarted, TurnEnded]
+
+
+def test_a_turn_has_a_greatest_length():
+    [_, (_, ended), *_] = detect([0.9] * 1000)
+    assert ended.end == pytest.approx(10 * 16_000, abs=WINDOW)
+
+
+@pytest.mark.parametrize("field", ["threshold", "release", "min_speech", "padding", "silence", "max_turn"])
+@pytest.mark.parametrize("value", [-1, 61, "much"])
+def test_settings_out_of_range_are_refused(field, value):
+    with pytest.raises(ValueError, match=field):
+        TurnSettings(**{field: value})
+
+
+@given(st.lists(st.floats(0, 1), max_size=400), st.floats(0.05, 1.0), st.floats(0, 0.3))
+def test_starts_and_ends_alternate_and_lie_in_order(probabilities, silence, min_speech):
+    events = [event for _, event in detect(probabilities, replace(SETTINGS, silence=silence, min_speech=min_speech))]
+    assert [type(event) for event in events] == ([SpeechStarted, TurnEnded] * len(events))[: len(events)]
+    for started, ended in zip(events[::2], events[1::2], strict=False):
+        assert started.start == ended.start < ended.speech_end <= ended.end <= len(probabilities) * WINDOW
