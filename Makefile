@@ -1,0 +1,60 @@
+# One command each. `make` alone explains them.
+
+PYTHON ?= python3
+BIN := .venv/bin
+
+# torch for a machine without an NVIDIA driver is the CPU build, so that nobody downloads gigabytes of CUDA by accident.
+TORCH ?= torch==2.13.0$(if $(or $(shell command -v nvidia-smi),$(filter-out Linux,$(shell uname -s))),,+cpu)
+
+.DEFAULT_GOAL := help
+.PHONY: help install run check test bench demo format clean
+
+help:  ## show this
+	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+install: .venv/installed  ## create .venv with the pinned packages
+
+run: .venv/installed  ## start Parley on http://127.0.0.1:8080 (ARGS="--port 9000 --voice en-gb" for options)
+	@$(BIN)/parley serve $(ARGS)
+
+test: .venv/tested web/node_modules  ## run all tests
+	$(BIN)/pytest $(ARGS)
+	cd tests/web && npm test --silent
+
+check: .venv/tested web/node_modules  ## what CI runs: format, lint, types, imports, budgets, and all tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	cd tests/web && npm run --silent types
+	$(MAKE) test
+
+bench: .venv/installed  ## measure real calls over loopback
+	@$(BIN)/parley bench $(ARGS)
+
+demo: .venv/installed  ## make the demo checkpoint from nothing (under two hours on two cores; resumes)
+	@$(BIN)/python -m models.demo $(ARGS)
+
+format: .venv/tested  ## format and mend what a tool can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+clean:  ## remove what can be made again
+	rm -rf .venv build web/node_modules tests/web/node_modules
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Parley needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
+	$(PYTHON) -m venv .venv
+
+.venv/torch: .venv/bin/python
+	@echo "installing $(TORCH) and the rest; the first time takes a minute or two"
+	$(BIN)/pip install --quiet --disable-pip-version-check $(TORCH) || { echo "pip found no $(TORCH). Point pip at an index with PyTorch's CPU builds, or: make TORCH=torch==2.13.0 $(MAKECMDGOALS)"; exit 1; }
+	@touch $@
+
+.venv/installed: .venv/torch pyproject.toml constraints.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+.venv/tested: .venv/installed
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[dev]'
+	@touch $@
