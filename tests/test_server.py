@@ -74,7 +74,7 @@ async def test_a_spoken_question_is_answered():
     [
         ("hello", "application/sdp", 400, "SDP"),
         ("", "application/sdp", 400, "SDP"),
-        ("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", "application/sdp", 400, "audio"),
+        ("v=0\r\no=- 1 1 IN IP4 0.0.0.0\r\ns=-\r\nt=0 0\r\n", "application/sdp", 400, "media sections"),
         (b"\xff\xfe\x00" * 100, "application/sdp", 400, "SDP"),
         ("v=0\r\n" + "a=x\r\n" * MAX_OFFER_BYTES, "application/sdp", 413, "65536"),
         ("v=0", "text/plain", 415, "application/sdp"),
