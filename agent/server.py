@@ -5,6 +5,7 @@ do not notice. Errors are JSON in OpenAI's shape.
 """
 
 import asyncio
+import contextlib
 import hmac
 import ipaddress
 import logging
@@ -26,6 +27,9 @@ from agent.vad import VAD
 
 MAX_OFFER_BYTES = 64 * 1024
 """An offer with one audio section and a data channel has about 3 kB."""
+
+HANG_UP_SECONDS = 5.0
+"""Longest wait for the calls to end when the server stops."""
 
 WEB = Path(__file__).resolve().parent.parent / "web"
 
@@ -61,9 +65,21 @@ class Server:
             await web.TCPSite(runner, self.settings.host, self.settings.port).start()
             async with self._tasks:
                 started(runner.addresses[0][1])
-                await asyncio.get_running_loop().create_future()
+                try:
+                    await asyncio.get_running_loop().create_future()
+                finally:
+                    await self._hang_up()
         finally:
             await runner.cleanup()
+
+    async def _hang_up(self) -> None:
+        """End every call and wait for its clean-up, which a cancellation would cut short."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(HANG_UP_SECONDS):
+                while self.calls:
+                    for edge in self.calls.values():
+                        edge.hang_up()
+                    await asyncio.sleep(0.01)
 
     def _app(self) -> web.Application:
         app = web.Application(middlewares=[_errors_as_json], client_max_size=MAX_OFFER_BYTES)
@@ -137,8 +153,8 @@ class Server:
         except Exception:  # noqa: BLE001 the only one: a call is a fault domain
             _log.exception("%s failed; other calls go on", call_id)
         finally:
-            del self.calls[call_id]
             await edge.close()
+            del self.calls[call_id]
             _log.info("%s ended; %d in progress", call_id, len(self.calls))
 
     def _session_object(self, call_id: str) -> SessionObject:
