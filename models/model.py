@@ -114,10 +114,12 @@ class Model:
         for _ in range(limit):
             token = _choose(self._step(rows, cache), temperature)
             if token in self.stop:
-                return
+                break
             if delta := text.push(token):
                 yield delta
             rows = self._embed(torch.tensor([token]))
+        if rest := text.end():
+            yield rest
 
     @torch.inference_mode()
     def _step(self, rows: Tensor, cache: Cache) -> Tensor:

@@ -57,8 +57,8 @@ def _group(width: int) -> int | None:
 
 
 def stored_bytes(linear: nn.Linear, quantize: str) -> int:
-    """Count the bytes of a quantised weight: int8 has a 16-bit scale per output, int4 a 16-bit scale and zero per group."""
+    """Count the bytes of a quantised weight: int8 has a 32-bit scale and an 8-bit zero per output, int4 16 bits of each per group."""
     elements = linear.weight.numel()
     if quantize == "int8":
-        return elements + 2 * linear.out_features
+        return elements + 5 * linear.out_features
     return elements // 2 + 4 * elements // (_group(linear.in_features) or 1)

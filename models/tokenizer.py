@@ -51,7 +51,10 @@ class Tokenizer:
 
 
 class Detokenizer:
-    """Ids one by one -> text deltas that never split a character and never show a special token."""
+    """Ids one by one -> text deltas that never split a character and never show a special token.
+
+    All deltas together are the decoded text of all ids.
+    """
 
     def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
@@ -61,13 +64,20 @@ class Detokenizer:
     def push(self, token: int) -> str:
         """Add an id; give the text that it completes, or "" when that is none yet."""
         self._ids.append(token)
-        before = self._tokenizer.decode(self._ids[: self._shown])
-        text = self._tokenizer.decode(self._ids)
-        if text.endswith(_REPLACEMENT) or len(text) <= len(before):
+        delta = self._pending()
+        if delta.endswith(_REPLACEMENT) or not delta:
             return ""
         del self._ids[: self._shown]
         self._shown = len(self._ids)
-        return text[len(before) :]
+        return delta
+
+    def end(self) -> str:
+        """Give what was held back: bytes that have not become a character, as replacement characters."""
+        return self._pending()
+
+    def _pending(self) -> str:
+        before = self._tokenizer.decode(self._ids[: self._shown])
+        return self._tokenizer.decode(self._ids)[len(before) :]
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -1,0 +1,77 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from transformers import PreTrainedTokenizerFast
+
+from models.chat import ChatTemplate
+from models.inputs import InputError
+from models.tokenizer import Tokenizer
+from tests.models import checkpoints
+
+TOOLS = [
+    {
+        "type": "function",
+        "function": {
+            "name": "weather",
+            "description": "Tell the weather <b>in</b> Zürich & elsewhere",
+            "parameters": {"type": "object", "properties": {"place": {"type": "string"}}, "required": ["place"]},
+        },
+    },
+]
+CHATS: dict[str, list[dict[str, Any]]] = {
+    "one turn": [{"role": "user", "content": " hello <|audio|> \n"}],
+    "a system message": [{"role": "system", "content": "Be <brief>."}, {"role": "user", "content": "hi"}],
+    "several turns": [
+        {"role": "user", "content": "<|audio|>"},
+        {"role": "assistant", "content": "It's a cat & a dog."},
+        {"role": "user", "content": "Und übersetzt?\n<|audio|>"},
+    ],
+}
+OTHER_TEMPLATE = """{% for message in messages -%}
+  {% if message.role == 'tool' %}{% continue %}{% endif %}
+  [{{ message.role }}{{ eos_token }}] {{ message | tojson }}
+  {%- if loop.index > 5 %}{% break %}{% endif %}
+{% endfor %}
+{% if tools %}{{ tools | tojson }}{% endif %}
+{% if enable_thinking is defined and enable_thinking is false %}<think></think>{% endif %}
+{{- documents is none }} {{ unk_token is defined }} {{ strftime_now("%Y") }}"""
+
+
+@pytest.mark.parametrize("tools", [None, TOOLS], ids=["", "tools"])
+@pytest.mark.parametrize("chat", CHATS)
+@pytest.mark.parametrize("template", [checkpoints.CHAT_TEMPLATE, OTHER_TEMPLATE], ids=["llama-like", "other"])
+def test_equals_transformers(whole: Path, template: str, chat: str, tools: list[dict[str, Any]] | None) -> None:
+    theirs = PreTrainedTokenizerFast.from_pretrained(whole)
+    special = {key: token for key, token in theirs.special_tokens_map.items() if isinstance(token, str)}
+    expected = theirs.apply_chat_template(
+        CHATS[chat],
+        tools=tools,
+        chat_template=template,
+        tokenize=False,
+        add_generation_prompt=True,
+        enable_thinking=False,
+    )
+    assert ChatTemplate(template, special).render(CHATS[chat], tools) == expected
+
+
+def test_the_checkpoints_own_template_and_special_tokens(whole: Path) -> None:
+    theirs = PreTrainedTokenizerFast.from_pretrained(whole)
+    mine = Tokenizer.read(whole)
+    assert mine.template is not None
+    expected = theirs.apply_chat_template(CHATS["several turns"], tokenize=False, add_generation_prompt=True)
+    assert mine.template.render(CHATS["several turns"]) == expected
+    assert mine.encode(expected) == theirs(expected, add_special_tokens=False)["input_ids"]
+    assert mine.eos == theirs.eos_token_id
+
+
+def test_what_the_template_refuses_is_told() -> None:
+    template = ChatTemplate("{{ raise_exception('roles must alternate') }}", {})
+    with pytest.raises(InputError, match="refuses these messages: roles must alternate"):
+        template.render(CHATS["one turn"])
+
+
+@pytest.mark.parametrize("source", ["{{ messages.append(1) }}", "{{ ''.__class__.__mro__[1].__subclasses__() }}"])
+def test_templates_run_in_a_sandbox(source: str) -> None:
+    with pytest.raises(InputError):
+        ChatTemplate(source, {}).render(CHATS["one turn"])

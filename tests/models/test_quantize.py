@@ -1,0 +1,86 @@
+import importlib.util
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import CheckpointError, load, memory
+from models.checkpoint import open_checkpoint
+from tests.models import checkpoints
+
+needs_torchao = pytest.mark.skipif(not importlib.util.find_spec("torchao"), reason="torchao is not installed")
+
+
+@pytest.fixture(scope="module")
+def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A checkpoint whose layers are wide enough for groups of 128 and of 32."""
+    text = checkpoints.language_model(hidden_size=256, intermediate_size=352, head_dim=64)
+    parts = checkpoints.Parts(checkpoints.whisper(), checkpoints.projector(32, 256, norm_mid=True), text, norm_mid=True)
+    return checkpoints.write(tmp_path_factory.mktemp("wide"), "whole", parts)[0]
+
+
+@needs_torchao
+@pytest.mark.parametrize(("quantize", "error"), [("int8", 0.02), ("int4", 0.25)])
+def test_error_and_size(wide: Path, quantize: str, error: float) -> None:
+    """A random layer keeps its output within what rounding to so many bits must cost."""
+    exact, rounded = load(wide, dtype="bfloat16"), load(wide, quantize=quantize)
+    x = torch.randn(1, 7, 256, dtype=torch.bfloat16)
+    for name in ("self_attn.q_proj", "mlp.gate_proj"):
+        path = f"language_model.model.layers.1.{name}"
+        before, after = (model._network.get_submodule(path)(x).float() for model in (exact, rounded))
+        assert 0 < (after - before).norm() / before.norm() < error
+    inputs = exact.prepare("hello <|audio|>", [[0.1] * 4000])
+    assert rounded.logits(inputs).shape == exact.logits(inputs).shape
+    assert "".join(rounded.generate([{"role": "user", "content": "hello"}], max_new_tokens=5)) is not None
+
+
+@needs_torchao
+@pytest.mark.parametrize("quantize", ["int8", "int4"])
+def test_only_the_language_models_layers_are_quantised(wide: Path, quantize: str) -> None:
+    network = load(wide, quantize=quantize)._network
+    assert network.audio_tower.conv1.weight.dtype == torch.bfloat16
+    assert type(network.audio_tower.layers[0].fc1.weight) is torch.nn.Parameter
+    assert type(network.multi_modal_projector.linear_1.weight) is torch.nn.Parameter
+    assert type(network.language_model.lm_head.weight) is torch.nn.Parameter
+    assert "Int" in type(network.language_model.model.layers[0].mlp.up_proj.weight.data).__name__
+
+
+def stored(weight: torch.Tensor) -> int:
+    """Count the bytes of a tensor, or of the tensors that a quantised one is made of."""
+    names = [*getattr(weight, "tensor_data_names", []), *getattr(weight, "optional_tensor_data_names", [])]
+    inner = [getattr(weight, name) for name in names]
+    return sum(tensor.nbytes for tensor in inner if tensor is not None) if names else weight.nbytes
+
+
+@needs_torchao
+@pytest.mark.parametrize("quantize", ["int8", "int4"])
+def test_memory_is_foretold(wide: Path, quantize: str) -> None:
+    network = open_checkpoint(wide, {}).network
+    foretold = memory.weight_bytes(network, torch.bfloat16, quantize)
+    assert foretold < memory.weight_bytes(network, torch.bfloat16)
+    loaded = load(wide, quantize=quantize)._network
+    assert foretold == sum(stored(parameter.data) for parameter in loaded.parameters())
+
+
+@pytest.mark.parametrize(
+    ("quantize", "dtype", "message"),
+    [("int2", None, "quantize='int2' is not one of int8, int4"), ("int4", "float32", "runs in bfloat16 only")],
+)
+def test_what_is_refused(wide: Path, quantize: str, dtype: str | None, message: str) -> None:
+    with pytest.raises(CheckpointError, match=message):
+        load(wide, dtype=dtype, quantize=quantize)
+
+
+def test_v0_4_fits_a_12_gb_card_in_int8(tmp_path: Path) -> None:
+    """Whisper-medium and Llama 3.1 8B by their published configs: about 16.8 GB in bfloat16."""
+    from models.config import UltravoxConfig
+    from models.ultravox import Ultravox
+    from tests.models.test_config import V0_4
+
+    with torch.device("meta"):
+        network = Ultravox(UltravoxConfig.parse(V0_4))
+    projector = sum(parameter.numel() for parameter in network.multi_modal_projector.parameters())
+    assert projector == 41_955_328  # as published
+    assert memory.needed(network, torch.bfloat16) > 16e9
+    assert memory.needed(network, torch.bfloat16, "int8") < 11e9
+    assert memory.needed(network, torch.bfloat16, "int4") < 7.5e9
