@@ -267,8 +267,8 @@ def test_memory_is_counted_as_it_is_taken(whole: Path) -> None:
 
 
 def test_loading_peaks_below_the_model_and_a_shard(tmp_path: Path) -> None:
-    """Peak host memory stays within 1.2 times the largest shard plus the model (256 MB in four shards, to bfloat16)."""
-    text = checkpoints.language_model(hidden_size=512, intermediate_size=12800, num_hidden_layers=3, head_dim=32)
+    """Peak host memory stays within 1.2 times the largest shard plus the model (120 MB in three shards)."""
+    text = checkpoints.language_model(hidden_size=512, intermediate_size=9600, num_hidden_layers=2, head_dim=32)
     parts = checkpoints.Parts(
         checkpoints.whisper(), checkpoints.projector(32, 512, norm_mid=False), text, norm_mid=False
     )
@@ -284,7 +284,7 @@ def test_loading_peaks_below_the_model_and_a_shard(tmp_path: Path) -> None:
     for dtype in ("bfloat16", "float32"):
         run = subprocess.run([sys.executable, "-c", script, dtype], capture_output=True, text=True, check=True)
         grown, model_size = map(int, run.stdout.split())
-        assert model_size > 100e6
+        assert model_size > 50e6
         assert grown <= 1.2 * shard + model_size
 
 
