@@ -39,8 +39,12 @@ let latest = '';
 /** What was pressed to start the call, to be asked once it is up. */
 let first = '';
 
-/** What the page needs before a call; agent/server.py gives it. @type {{ iceServers: RTCIceServer[], suggestions: string[] }} */
-let config = { iceServers: [], suggestions: [] };
+/**
+ * What the server says of itself before a call.
+ *
+ * @type {{ model: string, suggestions: string[], ice_servers: RTCIceServer[] }}
+ */
+let server = { model: '', suggestions: [], ice_servers: [] };
 
 function show() {
   document.body.dataset['phase'] = phase;
@@ -74,7 +78,7 @@ async function start() {
   strip.clear();
   view.show([]);
   enter('asking');
-  call = new Call(voice, config.iceServers, {
+  call = new Call(voice, server.ice_servers, {
     connecting: () => enter('connecting'),
     event: receive,
     levels: measured,
@@ -106,7 +110,6 @@ function over(end) {
   call = null;
   first = '';
   element('unblock').hidden = true;
-  element('session').textContent = '';
   enter(end);
 }
 
@@ -157,9 +160,10 @@ function greeted({ model, audio }) {
 }
 
 async function prepare() {
-  const reply = await fetch('config.json').catch(() => null);
-  if (reply?.ok) config = { ...config, ...(await reply.json()) };
-  const chips = config.suggestions.map((words) => {
+  const reply = await fetch('/v1/parley').catch(() => null);
+  if (reply?.ok) server = { ...server, ...(await reply.json()) };
+  element('session').textContent = server.model;
+  const chips = server.suggestions.map((words) => {
     const chip = document.createElement('button');
     chip.type = 'button';
     chip.textContent = words;

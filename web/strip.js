@@ -27,8 +27,10 @@ export class Strip {
   /** @param {HTMLCanvasElement} canvas */
   constructor(canvas) {
     this.#canvas = canvas;
-    new ResizeObserver(() => this.#resize()).observe(canvas);
-    matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#draw());
+    new ResizeObserver(() => this.#draw()).observe(canvas);
+    for (const query of ['(prefers-color-scheme: dark)', '(min-resolution: 1.5x)']) {
+      matchMedia(query).addEventListener('change', () => this.#draw());
+    }
   }
 
   clear() {
@@ -56,24 +58,26 @@ export class Strip {
     this.#drawn = requestAnimationFrame(() => this.#draw());
   }
 
-  #resize() {
-    const { width, height } = this.#canvas.getBoundingClientRect();
-    this.#width = width;
-    this.#height = height;
-    this.#canvas.width = Math.round(width * devicePixelRatio);
-    this.#canvas.height = Math.round(height * devicePixelRatio);
-    this.#draw();
-  }
-
   #draw() {
     const context = this.#canvas.getContext('2d');
     if (!context) return;
+    this.#fit();
     const style = getComputedStyle(this.#canvas);
     const colours = { mic: style.color, agent: style.accentColor, line: style.borderTopColor };
     context.setTransform(devicePixelRatio, 0, 0, devicePixelRatio, 0, 0);
     context.clearRect(0, 0, this.#width, this.#height);
     if (STILL.matches) this.#drawMeters(context, colours);
     else this.#drawHistory(context, colours);
+  }
+
+  /** As many pixels as the screen has there; it changes with the window, the zoom and the screen. */
+  #fit() {
+    const { width, height } = this.#canvas.getBoundingClientRect();
+    this.#width = width;
+    this.#height = height;
+    const [across, down] = [Math.round(width * devicePixelRatio), Math.round(height * devicePixelRatio)];
+    if (this.#canvas.width !== across) this.#canvas.width = across;
+    if (this.#canvas.height !== down) this.#canvas.height = down;
   }
 
   /**

@@ -31,8 +31,10 @@ export class TranscriptView {
       const element = render(turn);
       const details = element.querySelector('details');
       if (details) details.open = shown?.element.querySelector('details')?.open ?? false;
+      const focused = shown?.element.contains(document.activeElement);
       if (shown) shown.element.replaceWith(element);
       else this.#list.append(element);
+      if (focused) element.querySelector('summary')?.focus();
       this.#shown.set(key(turn), { turn, element });
     }
   }
@@ -82,8 +84,8 @@ function latency(marks, ear) {
   if (server !== null) summary.append(figure(server, 'at the server'), stack(marks));
   const list = node('dl', '');
   for (const stage of stages(marks)) row(list, stage);
-  const from = 'speech_stopped' in marks || ear !== null ? 'Your last word' : 'Your message';
-  details.append(summary, node('p', '', `${from} to first sound`), list);
+  const typed = server !== null && !('speech_stopped' in marks);
+  details.append(summary, node('p', '', typed ? 'after your message' : 'after your last word'), list);
   return details;
 }
 

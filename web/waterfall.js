@@ -8,7 +8,7 @@
 
 /** Each stage ends at its mark and starts where the one before it ended. */
 const STAGES = /** @type {const} */ ([
-  ['turn_ended', 'silence waited'],
+  ['turn_ended', 'silence'],
   ['prefill_done', 'hearing'],
   ['first_token', 'first word'],
   ['first_chunk', 'first clause'],

@@ -1,8 +1,10 @@
 """A headless Chromium with a fake microphone, driven over the DevTools protocol by aiohttp's WebSocket client.
 
-Takes a WAV file that the microphone plays in a loop, gives a `Page` that runs JavaScript. Nothing it does leaves the
+Takes a WAV file that the microphone plays once, gives a `Page` that runs JavaScript. Nothing it does leaves the
 machine: names do not resolve, and the page is served from loopback.
 """
+
+# ruff: noqa: ASYNC110, ASYNC240  another process is waited for, and tells by a file
 
 import asyncio
 import base64
@@ -94,9 +96,9 @@ class Page:
             text = await self.run("document.body.innerText")
             raise TimeoutError(f"never true: {script}\npage: {text}\nerrors: {self.errors}") from None
 
-    async def screenshot(self, path: Path) -> None:
+    async def screenshot(self) -> bytes:
         """The visible part of the page, as PNG."""
-        path.write_bytes(base64.b64decode((await self.command("Page.captureScreenshot"))["data"]))
+        return base64.b64decode((await self.command("Page.captureScreenshot"))["data"])
 
 
 @asynccontextmanager
