@@ -72,7 +72,10 @@ class EventChannel:
                 return
             self._waiting.append(text)
         elif self._channel.readyState == "open":
-            self._channel.send(text)
+            try:
+                self._channel.send(text)
+            except ValueError as error:  # longer than the client said it can take
+                logger.warning("dropped an event: %s", error)
             if self._channel.bufferedAmount > MAX_BUFFERED_BYTES:
                 logger.warning("hung up: the client does not read its events")
                 self._hang_up()

@@ -131,12 +131,14 @@ def _audio(description: SessionDescription) -> MediaDescription:
 
 
 def _checked(offer: str) -> str:
-    """The offer without candidates that are mDNS names. Raises OfferError when it is no offer, or none that we can answer.
+    """The offer as aiortc gets it. Raises OfferError when it is no offer, or none that we can answer.
 
-    Asking the network for such a name would leave the machine, and the caller's own connectivity checks reach us without it.
+    Candidates that are mDNS names are left out: asking the network for them would leave the machine. So is the end of the
+    candidates: callers behind such names or an address translation are known only by their own checks, which may still come.
     """
     lines = [line for line in offer.splitlines() if line]
-    text = "\r\n".join(line for line in lines if not (line.startswith("a=candidate:") and ".local " in line)) + "\r\n"
+    kept = [line for line in lines if line != "a=end-of-candidates" and not _is_mdns(line)]
+    text = "\r\n".join(kept) + "\r\n"
     try:
         description = SessionDescription.parse(text)
     except _MALFORMED as error:
@@ -153,4 +155,12 @@ def _checked(offer: str) -> str:
         raise OfferError(f"The offer's audio is {audio.direction}: it must be able to receive the answer's speech.")
     if not (audio.ice and audio.ice.usernameFragment and audio.ice.password and audio.dtls and audio.dtls.fingerprints):
         raise OfferError("The offer lacks ICE credentials or a DTLS fingerprint.")
+    names = [media.rtp.muxId for media in description.media]
+    bundled = {name for group in description.group if group.semantic == "BUNDLE" for name in group.items}
+    if len(set(names)) < len(names) or not bundled <= set(names):
+        raise OfferError("The offer's media sections are not named as its BUNDLE group says (a=mid).")
     return text
+
+
+def _is_mdns(line: str) -> bool:
+    return line.startswith("a=candidate:") and ".local " in line

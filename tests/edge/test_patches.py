@@ -1,0 +1,84 @@
+"""What we reach for inside aiortc and aioice is still there, and does what we rely on."""
+
+import asyncio
+import inspect
+from importlib.metadata import version
+
+import aioice.ice
+import aioice.stun
+import pytest
+from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver
+from aiortc.jitterbuffer import JitterBuffer
+from aiortc.rtp import RtpPacket
+
+from agent.edge import patches
+from tests.edge.peers import LOOPBACK, connected
+
+
+def test_the_versions_are_the_ones_that_the_patches_were_written_for():
+    assert (version("aiortc"), version("aioice")) == ("1.16.0", "0.13.0")
+
+
+async def test_a_receiver_has_the_jitter_buffer_and_the_queue_that_are_replaced():
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    receiver = connection.addTransceiver("audio").receiver
+    assert isinstance(receiver._RTCRtpReceiver__jitter_buffer, JitterBuffer)
+    assert receiver._RTCRtpReceiver__decoder_queue.empty()
+    assert list(inspect.signature(JitterBuffer.add).parameters) == ["self", "packet"]
+    await connection.close()
+
+
+async def test_a_receiver_gives_every_packet_and_keeps_no_thread():
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    receiver = connection.addTransceiver("audio").receiver
+    taken: list[RtpPacket] = []
+    patches.receive(receiver, taken.append)
+    packet = RtpPacket(payload_type=96, sequence_number=5, timestamp=960, payload=b"x")
+    assert receiver._RTCRtpReceiver__jitter_buffer.add(packet) == (False, None)
+    assert taken == [packet]
+    await connection.close()
+    async with asyncio.timeout(20), connected() as (edge, _, ours):
+        await anext(edge.frames())
+        for end in (ours, edge._connection):
+            receiver = end.getTransceivers()[0].receiver
+            assert isinstance(receiver, RTCRtpReceiver)
+            receiver._RTCRtpReceiver__decoder_thread.join(timeout=5)
+            assert not receiver._RTCRtpReceiver__decoder_thread.is_alive()
+
+
+async def gathered() -> set[str]:
+    """The addresses of the candidates that a peer connection offers."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.createDataChannel("x")
+    await connection.setLocalDescription(await connection.createOffer())
+    lines = [line for line in connection.localDescription.sdp.splitlines() if line.startswith("a=candidate")]
+    await connection.close()
+    return {line.split()[4] for line in lines if " host" in line}
+
+
+async def test_exactly_the_addresses_that_were_asked_for_are_offered():
+    with patches.offer_addresses(LOOPBACK):
+        assert await gathered() == {"127.0.0.1"}
+    with patches.offer_addresses([]):
+        assert await gathered() == set()
+
+
+async def test_a_machine_with_no_other_address_offers_loopback(monkeypatch):
+    monkeypatch.setattr(patches, "_all_addresses", lambda **_: [])
+    assert await gathered() == {"127.0.0.1"}
+    monkeypatch.setattr(patches, "_all_addresses", lambda **_: ["127.0.0.2"])
+    assert await gathered() == {"127.0.0.2"}
+
+
+def test_a_vanished_peer_is_noticed_within_ten_seconds():
+    source = inspect.getsource(aioice.ice.Connection.query_consent)
+    assert "CONSENT_INTERVAL * (0.8 + 0.4 * random.random())" in source
+    assert "failures >= CONSENT_FAILURES" in source
+    assert "retransmissions=0" in source
+    longest = aioice.ice.CONSENT_FAILURES * (1.2 * aioice.ice.CONSENT_INTERVAL + aioice.stun.RETRY_RTO)
+    assert longest == pytest.approx(9.2)
+
+
+def test_the_default_configuration_would_ask_a_public_server():
+    """Why every RTCConfiguration of ours names its servers."""
+    assert "stun:" in str(RTCPeerConnection.__init__.__globals__["RTCIceGatherer"].getDefaultIceServers())

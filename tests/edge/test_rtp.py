@@ -1,0 +1,190 @@
+"""Depacketizer: real codecs, a made-up network and clock; lengths, times, gaps, idle silence."""
+
+from dataclasses import replace
+from fractions import Fraction
+
+import av
+import numpy as np
+import pytest
+
+from agent.audio import INPUT_FRAME, Frame, Samples, dbfs
+from agent.edge.jitter import Packet
+from agent.edge.rtp import HOLE_SECONDS, IDLE_SECONDS, OPUS, STATIC_CODECS, Depacketizer
+
+RATES = {96: 48_000, 0: 8_000, 8: 8_000, 9: 16_000}
+
+
+def tone(seconds: float, rate: int) -> Samples:
+    return (8000 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)).astype(np.int16)
+
+
+def encode(samples: Samples, payload_type: int = 96, first: int = 0, start: float = 100.0) -> list[Packet]:
+    """Packets of 20 ms, each arriving the moment its last sample was captured; timestamps and numbers may wrap."""
+    codec, rate = STATIC_CODECS.get(payload_type, OPUS), RATES[payload_type]
+    encoder = av.CodecContext.create(codec.name, "w")
+    assert isinstance(encoder, av.AudioCodecContext)
+    encoder.format, encoder.layout, encoder.sample_rate, encoder.time_base = "s16", "mono", rate, Fraction(1, rate)
+    size, ticks = rate // 50, codec.clock // 50
+    packets = []
+    for index in range(samples.size // size):
+        frame = av.AudioFrame.from_ndarray(
+            samples[index * size : (index + 1) * size].reshape(1, -1), format="s16", layout="mono"
+        )
+        frame.sample_rate, frame.pts, frame.time_base = rate, index * size, Fraction(1, rate)
+        (payload,) = encoder.encode(frame)
+        number = first + index
+        packets.append(
+            Packet(number % 65536, number * ticks % 2**32, payload_type, bytes(payload), start + (index + 1) / 50)
+        )
+    return packets
+
+
+def play(stream: Depacketizer, packets: list[Packet]) -> list[Frame]:
+    return [frame for packet in packets for frame in stream.add(packet)]
+
+
+def joined(frames: list[Frame]) -> Samples:
+    return np.concatenate([frame.samples for frame in frames])
+
+
+@pytest.mark.parametrize("payload_type", [96, 0, 8, 9])
+def test_each_packet_gives_its_frame_at_once(payload_type):
+    stream = Depacketizer()
+    for packet in encode(tone(1.0, RATES[payload_type]), payload_type):
+        (frame,) = stream.add(packet)
+        assert frame.samples.shape == (INPUT_FRAME,)
+        assert frame.samples.dtype == np.int16
+
+
+@pytest.mark.parametrize("payload_type", [96, 0, 8, 9])
+def test_the_tone_survives_with_little_delay(payload_type):
+    rate = RATES[payload_type]
+    silence = np.zeros(rate // 5, np.int16)
+    frames = play(Depacketizer(), encode(np.concatenate([silence, tone(0.5, rate)]), payload_type))
+    out = joined(frames)
+    onset = np.flatnonzero(np.abs(out.astype(int)) > 2000)[0] / 16
+    assert 200 <= onset < 210, "milliseconds; 6.5 for Opus and 1 to 2 for resampling"
+    assert dbfs(out[-3200:]) == pytest.approx(dbfs(tone(0.2, 16_000)), abs=1.5)
+
+
+def test_a_lost_packet_is_silence_of_its_length_and_nothing_is_late_afterwards():
+    packets = encode(tone(1.0, 48_000))
+    whole = joined(play(Depacketizer(), packets))
+    stream = Depacketizer()
+    frames = [stream.add(packet) for index, packet in enumerate(packets) if index != 20]
+    assert [len(given) for given in frames[18:24]] == [1, 1, 0, 3, 1, 1]
+    out = joined([frame for given in frames for frame in given])
+    assert out.size == whole.size
+    assert not out[20 * 320 + 16 : 21 * 320].any()
+    assert dbfs(out[25 * 320 :]) == pytest.approx(dbfs(whole[25 * 320 :]), abs=0.5)
+
+
+def test_reordered_and_repeated_packets_change_nothing():
+    packets = encode(tone(0.6, 48_000))
+    shuffled = [*packets[:5], packets[6], packets[5], packets[5], packets[6], *packets[7:]]
+    assert np.array_equal(joined(play(Depacketizer(), packets)), joined(play(Depacketizer(), shuffled)))
+
+
+def test_numbers_and_timestamps_wrap():
+    samples = tone(0.4, 48_000)
+    plain = joined(play(Depacketizer(), encode(samples)))
+    stream = Depacketizer()
+    wrapped = play(stream, encode(samples, first=2**32 // 960 - 8))
+    assert np.array_equal(plain, joined(wrapped))
+    gaps = np.diff([frame.time for frame in wrapped])
+    assert gaps == pytest.approx([0.02] * len(gaps), abs=1e-4)
+
+
+def test_frames_have_the_time_of_their_capture():
+    frames = play(Depacketizer(), encode(tone(1.0, 48_000), start=100.0))
+    delay = OPUS.delay
+    assert [frame.time for frame in frames] == pytest.approx(
+        [100 + 0.02 * (i + 1) - delay for i in range(50)], abs=1e-3
+    )
+
+
+def test_a_delayed_packet_does_not_move_the_time_of_capture():
+    packets = encode(tone(1.0, 48_000))
+    packets[30] = replace(packets[30], arrival=packets[30].arrival + 0.03)
+    frames = play(Depacketizer(), packets)
+    assert frames[30].time == pytest.approx(100 + 0.02 * 31 - OPUS.delay, abs=1e-3)
+
+
+def test_a_microphone_whose_clock_runs_fast_is_followed():
+    packets = [replace(packet, arrival=100 + (packet.arrival - 100) * 0.9999) for packet in encode(tone(60.0, 48_000))]
+    frames = play(Depacketizer(), packets)
+    late = [packet.arrival - OPUS.delay - frame.time for packet, frame in zip(packets, frames, strict=True)]
+    assert max(map(abs, late)) < 0.001
+
+
+def test_a_gap_in_the_timestamps_is_silence_of_its_length():
+    packets = encode(tone(1.0, 48_000))
+    resumed = [replace(p, sequence=p.sequence - 15) for p in packets[25:]]
+    frames = play(Depacketizer(), packets[:10] + resumed)
+    assert len(frames) == 50
+    assert not joined(frames)[10 * 320 + 16 : 25 * 320].any()
+    assert frames[-1].time == pytest.approx(packets[-1].arrival - OPUS.delay, abs=1e-3)
+
+
+@pytest.mark.parametrize("jump", [3600 * 48_000, -3600 * 48_000, 2**31])
+def test_a_jump_of_the_timestamps_starts_the_clock_anew(jump):
+    packets = encode(tone(0.4, 48_000))
+    jumped = [replace(p, timestamp=(p.timestamp + jump) % 2**32) for p in packets[10:]]
+    frames = play(Depacketizer(), packets[:10] + jumped)
+    assert len(frames) == 20
+    assert frames[-1].time == pytest.approx(packets[-1].arrival - OPUS.delay, abs=1e-3)
+
+
+def test_before_the_first_packet_there_is_nothing():
+    stream = Depacketizer()
+    assert stream.tick(1000.0) == []
+
+
+def test_while_no_packet_comes_silence_goes_on_by_the_clock():
+    stream = Depacketizer()
+    packets = encode(tone(1.0, 48_000))
+    play(stream, packets[:10])
+    last = packets[9].arrival
+    assert stream.tick(last + IDLE_SECONDS - 0.001) == []
+    frames = stream.tick(last + IDLE_SECONDS)
+    assert len(frames) == 5
+    assert not joined(frames)[16:].any()
+    assert [len(stream.tick(last + IDLE_SECONDS + 0.02 * n)) for n in range(1, 6)] == [1] * 5
+    assert stream.due == pytest.approx(last - OPUS.delay + 0.02 * 11)
+    # The next packet comes with the timestamp of its time, and finds the silence already there.
+    resumed = [replace(p, sequence=p.sequence - 10) for p in packets[20:]]
+    assert len(play(stream, resumed)) == 30
+
+
+def test_packets_that_were_only_late_are_all_heard_after_the_silence():
+    stream = Depacketizer()
+    packets = encode(tone(1.0, 48_000))
+    play(stream, packets[:10])
+    assert len(stream.tick(packets[9].arrival + 0.15)) == 7
+    late = [replace(p, arrival=packets[17].arrival) for p in packets[10:18]]
+    assert len(play(stream, late + packets[18:])) == 40
+
+
+def test_a_hole_at_the_end_of_a_talk_spurt_waits_no_longer_than_the_limit():
+    stream = Depacketizer()
+    packets = encode(tone(0.4, 48_000))
+    play(stream, packets[:10])
+    assert stream.add(packets[11]) == []
+    assert stream.due == pytest.approx(packets[11].arrival + HOLE_SECONDS)
+    assert len(stream.tick(stream.due)) == 2
+
+
+def test_empty_and_broken_packets_cost_nothing_but_themselves():
+    stream = Depacketizer()
+    packets = encode(tone(0.4, 48_000))
+    packets[5] = replace(packets[5], payload=b"")
+    packets[8] = replace(packets[8], payload=b"\xff" * 3)
+    assert len(play(stream, packets)) == 20
+    assert stream.broken == 1
+
+
+def test_a_change_of_codec_is_followed():
+    stream = Depacketizer()
+    opus = encode(tone(0.2, 48_000))
+    pcmu = encode(tone(0.2, 8_000), 0, first=10, start=opus[-1].arrival)
+    assert len(play(stream, opus + pcmu)) == 20
