@@ -146,3 +146,9 @@ class SampleHistory:
         oldest = self.end - self._held
         held = np.concatenate([np.zeros(0, np.int16), *self._pieces])
         return held[max(start - oldest, 0) : max(end - oldest, 0)].copy()
+
+
+def onset(samples: Samples) -> int:
+    """Index of the first of [n] samples louder than 32, -60 dBFS; n if all are quiet."""
+    loud = (samples > 32) | (samples < -32)
+    return int(np.argmax(loud)) if loud.any() else len(samples)

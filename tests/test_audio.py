@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.audio import Resampler, Samples, dbfs
+from agent.audio import Resampler, Samples, dbfs, onset
 
 PAIRS = [
     (48_000, 16_000),
@@ -88,3 +88,10 @@ def test_levels() -> None:
     assert dbfs(np.zeros(320, np.int16)) == -96
     assert dbfs(np.full(320, -32_768, np.int16)) == 0
     assert dbfs(tone(440, 16_000, 32_767)) == pytest.approx(-3.01, abs=0.01)
+
+
+def test_the_onset_of_sound() -> None:
+    assert onset(np.array([0, 32, -32, -33, 0], np.int16)) == 3
+    assert onset(np.array([-32_768], np.int16)) == 0
+    assert onset(np.zeros(5, np.int16)) == 5
+    assert onset(np.zeros(0, np.int16)) == 0
