@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from models import memory, weights
 from models import quantize as quantisation
-from models.config import CheckpointError, UltravoxConfig
+from models.config import CheckpointError, UltravoxConfig, token_ids
 from models.hub import Towers, locate
 from models.model import Model
 from models.tokenizer import Tokenizer, read_json
@@ -55,6 +55,10 @@ def load(
     slower in it. `quantize` ("int8", "int4") holds for the language model's linear layers. Raises CheckpointError.
     """
     place = torch.device(device)
+    if place.type == "cuda" and not torch.cuda.is_available():
+        raise CheckpointError(
+            f"device {device}: this machine has no CUDA device that torch {torch.__version__} can use"
+        )
     chosen = choose_dtype(dtype, place, quantize)
     quantisation.check(quantize, chosen)
     checkpoint = open_checkpoint(path_or_id, towers or {})
@@ -154,10 +158,8 @@ def _stop_ids(checkpoint: Checkpoint, tokenizer: Tokenizer) -> frozenset[int]:
     """Collect the ids that end an answer: the tokenizer's end of sequence and generation_config.json's."""
     for folder in (checkpoint.folder, checkpoint.text_folder):
         if folder and (path := folder / "generation_config.json").is_file():
-            ids = read_json(path).get("eos_token_id")
-            if ids is not None:
-                return frozenset([ids] if isinstance(ids, int) else ids) | {tokenizer.eos}
-    return frozenset({tokenizer.eos})
+            return frozenset({tokenizer.eos, *token_ids(read_json(path).get("eos_token_id"))})
+    return frozenset({tokenizer.eos, *checkpoint.config.text.stop})
 
 
 def _fill(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, quantize: str | None) -> None:

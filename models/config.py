@@ -166,6 +166,7 @@ class TextConfig:
     mlp_bias: bool = False
     head_norm: bool = False  # Qwen 3 normalises queries and keys per head
     windows: tuple[int | None, ...] = ()  # per layer: keys that a query sees, itself included; None is all
+    stop: tuple[int, ...] = ()  # ids that end an answer, where no generation_config.json says
 
     @classmethod
     def parse(cls, config: Json) -> "TextConfig":
@@ -202,7 +203,15 @@ class TextConfig:
             mlp_bias=family == "llama" and config.get("mlp_bias", False),
             head_norm=family == "qwen3",
             windows=_windows(config, family),
+            stop=token_ids(config.get("eos_token_id")),
         )
+
+
+def token_ids(value: int | list[int] | None) -> tuple[int, ...]:
+    """Read token ids that may be written as one number, as a list, or not at all."""
+    if value is None:
+        return ()
+    return (value,) if isinstance(value, int) else tuple(value)
 
 
 def _windows(config: Json, family: str) -> tuple[int | None, ...]:

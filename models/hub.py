@@ -52,7 +52,8 @@ def _fetch(repository: str) -> Path:
     except RepositoryNotFoundError as error:
         raise CheckpointError(f"there is no repository {repository} on the hub, or it is private; {way_out}") from error
     except LocalEntryNotFoundError as error:
-        message = f"{repository} is not in the local cache and the hub was not asked or not reached; {way_out}"
+        reason = str(error).partition("\n")[0]
+        message = f"{repository} is not in the local cache, and the hub gave nothing ({reason}); {way_out}"
         raise CheckpointError(message) from error
     except OSError as error:
         raise CheckpointError(f"{repository} could not be fetched from the hub: {error}") from error

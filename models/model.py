@@ -20,7 +20,7 @@ _FRAMES_PER_POSITION = 2  # mel frames per encoder frame; times the projector's 
 
 
 class Model:
-    """One network with its tokenizer. Not safe for several threads at once, but for any one at a time."""
+    """One network with its tokenizer. It holds nothing between calls, so they may come from any thread."""
 
     def __init__(self, network: Ultravox, tokenizer: Tokenizer, stop: frozenset[int]) -> None:
         self.config = network.config

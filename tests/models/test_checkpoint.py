@@ -214,37 +214,23 @@ def test_an_unknown_family_names_the_vllm_engine(tmp_path: Path) -> None:
         load(folder, towers)
 
 
-@pytest.mark.parametrize(
-    ("name", "towers", "message"),
-    [
-        ("./nowhere", {}, "nowhere is neither a folder nor a hub id"),
-        ("nowhere", {}, "nowhere is neither a folder nor a hub id"),
-        ("a/b", {"a/b": "/nowhere"}, "/nowhere, given for a/b, is not a folder"),
-        ("a/b", {}, r"a/b is not in the local cache.*--tower a/b=FOLDER"),
-    ],
-)
-def test_a_checkpoint_that_is_not_there(name: str, towers: dict[str, str], message: str) -> None:
-    with pytest.raises(CheckpointError, match=message):
-        load(name, towers)
+def test_a_device_that_is_not_there(whole: Path) -> None:
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a CUDA device")
+    with pytest.raises(CheckpointError, match="device cuda: this machine has no CUDA device"):
+        load(whole, device="cuda")
 
 
-def test_ids_are_found_in_the_hubs_cache_while_offline(tmp_path: Path) -> None:
-    """Lay out a cache as huggingface_hub does, and load everything by id from it in a process of its own."""
-    made = checkpoints.parts()
-    folder, towers = checkpoints.write(tmp_path / "made", "v0_4_1", made)
-    for name, source in {"fixie-ai/tiny": folder, **towers}.items():
-        repository = tmp_path / "hub" / f"models--{name.replace('/', '--')}"
-        (repository / "snapshots").mkdir(parents=True)
-        (repository / "refs").mkdir()
-        (repository / "refs" / "main").write_text("0" * 40)
-        Path(source).rename(repository / "snapshots" / ("0" * 40))
-    script = (
-        "from models import load; m = load('fixie-ai/tiny', dtype='float32'); "
-        "print(m.logits(m.prepare('hello')).double().sum().item())"
-    )
-    environment = {"HF_HUB_CACHE": str(tmp_path / "hub"), "HF_HUB_OFFLINE": "1", "OMP_NUM_THREADS": "1"}
-    run = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
-    assert float(run.stdout) == pytest.approx(reference.logits(made, "hello", []).double().sum().item(), abs=1e-2)
+def test_end_tokens_come_from_the_first_file_that_tells(tmp_path: Path) -> None:
+    folder, _ = checkpoints.write(tmp_path, "whole")
+    end, turn = (checkpoints.tokenizer().token_to_id(token) for token in checkpoints.SPECIAL[1:3])
+    assert load(folder).stop == {end, turn}
+    (folder / "generation_config.json").unlink()
+    assert load(folder).stop == {turn}
+    config = json.loads((folder / "config.json").read_text())
+    config["text_config"]["eos_token_id"] = [5, end]
+    checkpoints.write_json(folder / "config.json", config)
+    assert load(folder).stop == {5, end, turn}
 
 
 def test_memory_that_is_missing_is_told_before_reading(whole: Path) -> None:
