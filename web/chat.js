@@ -11,7 +11,7 @@
 import { Call } from './call.js';
 import { typed } from './events.js';
 import { Ear } from './level.js';
-import { WORDS, follow, inCall, starting } from './phase.js';
+import { MUTED, WORDS, follow, inCall, starting } from './phase.js';
 import { CallError, unable } from './problems.js';
 import { Strip } from './strip.js';
 import { EMPTY, append, heard } from './transcript.js';
@@ -48,8 +48,8 @@ let server = { model: '', suggestions: [], ice_servers: [] };
 
 function show() {
   document.body.dataset['phase'] = phase;
-  const { title, hint } = WORDS[phase];
-  element('title').textContent = problem?.title ?? (muted && phase === 'listening' ? 'You are muted' : title);
+  const { title, hint } = muted && phase === 'listening' ? MUTED : WORDS[phase];
+  element('title').textContent = problem?.title ?? title;
   element('hint').textContent = problem?.remedy ?? hint;
   const busy = inCall(phase) || starting(phase);
   const button = element('call');
@@ -110,6 +110,7 @@ function over(end) {
   call = null;
   first = '';
   element('unblock').hidden = true;
+  if (element('compose').contains(document.activeElement)) element('call').focus();
   enter(end);
 }
 

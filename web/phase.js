@@ -22,6 +22,9 @@ export const WORDS = {
   failed: { title: 'That did not work', hint: '' },
 };
 
+/** What listening is called while the microphone is off. */
+export const MUTED = { title: 'You are muted', hint: 'Unmute to be heard.' };
+
 /** Phases in which a call is up: there is something to hang up, mute and type into. */
 const IN_CALL = new Set(['listening', 'hearing', 'thinking', 'speaking', 'interrupted', 'reconnecting']);
 

@@ -12,6 +12,8 @@ import { fill } from './level.js';
 const COLUMN_S = 0.06;
 const PITCH = 5;
 const BAR = 3;
+/** Width of the names at the left, where the style sheet lets the history fade. */
+const LABELS = 96;
 const STILL = matchMedia('(prefers-reduced-motion: reduce)');
 
 export class Strip {
@@ -113,11 +115,12 @@ export class Strip {
    */
   #drawMeters(context, colours) {
     const now = this.#columns.at(-1) ?? { mic: 0, agent: 0 };
-    for (const [side, y] of /** @type {const} */ ([['agent', 0.25], ['mic', 0.75]])) {
+    const room = this.#width - LABELS;
+    for (const [side, y] of /** @type {const} */ ([['agent', -11], ['mic', 11]])) {
       context.fillStyle = colours.line;
-      context.fillRect(0, this.#height * y - 3, this.#width, 6);
+      context.fillRect(LABELS, this.#height / 2 + y - 3, room, 6);
       context.fillStyle = colours[side];
-      context.fillRect(0, this.#height * y - 3, this.#width * now[side], 6);
+      context.fillRect(LABELS, this.#height / 2 + y - 3, room * now[side], 6);
     }
   }
 }

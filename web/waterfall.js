@@ -17,7 +17,8 @@ const STAGES = /** @type {const} */ ([
 ]);
 
 /**
- * The stages up to the first audible sample. Marks that are absent leave no stage; work that was finished before the
+ * The stages up to the first audible sample. Marks that are absent leave no stage, nor does the first, from which all
+ * are counted; work that was finished before the
  * stage in front of it (an answer prepared ahead) has no length, because nobody waited for it.
  *
  * @param {Marks} marks
@@ -28,7 +29,7 @@ export function stages(marks) {
   let start = 0;
   for (const [name, label] of STAGES) {
     const mark = marks[name];
-    if (mark === undefined) continue;
+    if (mark === undefined || mark === 0) continue;
     const end = Math.max(start, mark);
     found.push({ name, label, start, end });
     start = end;

@@ -3,6 +3,7 @@
 import asyncio
 import shutil
 import subprocess
+import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -69,6 +70,15 @@ async def opened(page: Page, url: str) -> None:
 
 
 @pytest.fixture(scope="module")
+def silence(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("silence") / "silence.wav"
+    with wave.open(str(path), "wb") as file:
+        file.setparams((1, 2, 48_000, 0, "NONE", ""))
+        file.writeframes(bytes(2 * 48_000))
+    return path
+
+
+@pytest.fixture(scope="module")
 def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A second of silence, a question, four of silence, more speech, silence: 48 kHz mono."""
     if not (shutil.which("espeak-ng") and shutil.which("sox")):
@@ -109,17 +119,23 @@ async def test_a_question_is_answered_interrupted_and_hung_up(question: Path):
         assert page.errors == []
 
 
-async def test_a_suggestion_starts_a_call_and_is_answered(question: Path):
-    async with serving(NAME) as (server, url), chromium(microphone(question)) as page:
+async def test_suggestions_and_typed_words_are_answered_and_leaving_the_page_hangs_up(silence: Path):
+    async with serving(STORY, NAME) as (server, url), chromium(microphone(silence)) as page:
         await opened(page, url)
         await page.run("document.querySelector('#suggestions button').click()")
-        await page.until(f"{TURNS}.includes('Who are you?') && {TURNS}.includes({NAME!r})")
+        await page.until(f"{phase('speaking')} && {TURNS}.includes('Who are you?')")
+        await page.until(f"{TURNS}.includes('Once upon a time')")
+        await page.run("document.querySelector('#text').value = 'Stop. <b>Your name?</b>'")
+        await page.run("document.querySelector('#compose').requestSubmit()")
+        await page.until(f"{TURNS}.includes('interrupted') && {TURNS}.includes({NAME!r})")
+        assert "<b>Your name?</b>" in await page.run(TURNS)
         await page.run("location.href = 'about:blank'")
         await gone(server)
+        assert page.errors == []
 
 
-async def test_the_server_going_away_is_told(question: Path):
-    async with chromium(microphone(question)) as page:
+async def test_the_server_going_away_is_told(silence: Path):
+    async with chromium(microphone(silence)) as page:
         async with serving(NAME) as (_, url):
             await opened(page, url)
             await page.run(CALL)
@@ -130,8 +146,8 @@ async def test_the_server_going_away_is_told(question: Path):
         await page.until(f"{WORDS}.includes('cannot be reached')")
 
 
-async def test_a_full_server_is_told(question: Path):
-    async with serving(NAME, max_calls=1) as (server, url), chromium(microphone(question)) as page:
+async def test_a_full_server_is_told(silence: Path):
+    async with serving(NAME, max_calls=1) as (server, url), chromium(microphone(silence)) as page:
         await opened(page, url)
         taken = """(async () => {
             const peer = new RTCPeerConnection();
@@ -146,8 +162,8 @@ async def test_a_full_server_is_told(question: Path):
         assert len(server.calls) == 1
 
 
-async def test_a_key_is_asked_for_and_taken_from_the_address(question: Path):
-    async with serving(NAME, key="secret") as (server, url), chromium(microphone(question)) as page:
+async def test_a_key_is_asked_for_and_taken_from_the_address(silence: Path):
+    async with serving(NAME, key="secret") as (server, url), chromium(microphone(silence)) as page:
         await opened(page, url)
         await page.run(CALL)
         await page.until(f"{WORDS}.includes('wants its key')")

@@ -26,6 +26,13 @@ test('the lengths add up to the voice-to-voice latency', () => {
   assert.equal(sum, voiceToVoice(marks));
 });
 
+test('a typed turn begins where it was taken, so that waiting for its end is no stage', () => {
+  assert.deepEqual(spans({ turn_ended: 0, first_token: 40, playout_started: 60 }), [
+    ['first_token', 0, 40],
+    ['playout_started', 40, 60],
+  ]);
+});
+
 test('a turn without a sound has no voice-to-voice latency', () => {
   assert.equal(voiceToVoice({ speech_stopped: 0, turn_ended: 500 }), null);
   assert.deepEqual(stages({}), []);
