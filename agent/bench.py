@@ -2,7 +2,7 @@
 
 What is measured is what a caller's ear notices, from the samples that leave and arrive: voice-to-voice latency split by the server's
 marks, how long the agent talks on after the caller began to speak, and the server's processor time per call. Overhead is what the
-pipeline adds: voice to voice, less the end-of-turn silence, the engine's time to its first token and the voice's to its first piece.
+pipeline adds: voice to voice, less the configured end-of-turn silence, the engine's time to its first token and the voice's to its first piece.
 """
 
 import argparse
@@ -58,10 +58,9 @@ class Results:
     mcore_listening: list[float] = field(default_factory=list)
     marks: dict[str, list[float]] = field(default_factory=dict)
 
-    def add(self, turn: Turn) -> None:
-        """Split one turn."""
+    def add(self, turn: Turn, silence: float) -> None:
+        """Split one turn; `silence` is what is configured to end it, in milliseconds."""
         marks = turn.marks
-        silence = marks["turn_ended"] - marks["speech_stopped"]
         engine = marks["first_token"] - marks["turn_ended"]
         voice = marks["first_audio"] - marks["first_chunk"]
         self.v2v_ms.append(turn.v2v_ms)
@@ -109,7 +108,8 @@ async def _measure(options: argparse.Namespace, results: Results) -> None:
         async with call(url) as caller:
             for number in range(options.turns):
                 _note(f"turn {number + 1} of {options.turns}")
-                results.add(await caller.ask(questions[number % len(questions)], PATIENCE))
+                turn = await caller.ask(questions[number % len(questions)], PATIENCE)
+                results.add(turn, _silence(caller))
         for number in range(options.interruptions):
             _note(f"interruption {number + 1} of {options.interruptions}")
             async with call(url) as caller:
@@ -146,12 +146,12 @@ async def _recording(voice: tts.TTS, text: str) -> Samples:
 
 async def _interrupt(caller: Caller, story: Samples, interruption: Samples) -> float:
     """Milliseconds from the first audible sample of an interruption to the agent's last."""
-    asked = caller.say(story)
+    asked = caller.mouth.say(story)
     ended = await caller.until(lambda: asked.ended)
     async with asyncio.timeout(PATIENCE):
-        started = await caller.until(lambda: caller.first_sound(ended))
-        await caller.until(lambda: caller.sounds[-1].time > started + LISTEN_BEFORE or None)
-        spoken = caller.say(interruption)
+        started = await caller.until(lambda: caller.ear.first(ended))
+        await caller.until(lambda: caller.ear.sounds[-1].time > started + LISTEN_BEFORE or None)
+        spoken = caller.mouth.say(interruption)
         began = await caller.until(lambda: spoken.began)
         return 1000 * (await caller.silence(GAP) - began)
 
@@ -180,6 +180,12 @@ async def _load(calls: int, url: str, process: psutil.Process, questions: Sequen
             await during
             measured.append(1000 * (sum(process.cpu_times()[:2]) - before) / (loop.time() - start) / calls)
             listened.set()
+
+
+def _silence(caller: Caller) -> float:
+    """The end-of-turn silence of the call's session, in milliseconds."""
+    created = next(event for _, event in caller.events if event["type"] == "session.created")
+    return float(created["session"]["audio"]["input"]["turn_detection"]["silence_duration_ms"])
 
 
 def _summary(results: Results) -> dict[str, object]:
