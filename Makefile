@@ -17,22 +17,22 @@ install: .venv/installed  ## create .venv with the pinned packages
 run: .venv/installed  ## start Parley on http://127.0.0.1:8080 (ARGS="--port 9000 --voice en-gb" for options)
 	@$(BIN)/parley serve $(ARGS)
 
-test: .venv/tested web/node_modules  ## run all tests
+test: .venv/tested  ## run all tests (ARGS='-m "not slow"' leaves out the minutes)
 	$(BIN)/pytest $(ARGS)
-	cd tests/web && npm test --silent
+	node --test tests/web/
 
-check: .venv/tested web/node_modules  ## what CI runs: format, lint, types, imports, budgets, and all tests
+check: .venv/tested tests/web/node_modules  ## what CI runs: format, lint, types, imports, budgets, and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	cd tests/web && npm run --silent types
+	tests/web/node_modules/.bin/tsc --noEmit --project web/jsconfig.json
 	$(MAKE) test
 
 bench: .venv/installed  ## measure real calls over loopback
 	@$(BIN)/parley bench $(ARGS)
 
-demo: .venv/installed  ## make the demo checkpoint from nothing (under two hours on two cores; resumes)
+demo: .venv/tested  ## make the demo checkpoint from nothing (under two hours on two cores; resumes)
 	@$(BIN)/python -m models.demo $(ARGS)
 
 format: .venv/tested  ## format and mend what a tool can mend
@@ -40,7 +40,7 @@ format: .venv/tested  ## format and mend what a tool can mend
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove what can be made again
-	rm -rf .venv build web/node_modules tests/web/node_modules
+	rm -rf .venv build tests/web/node_modules
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Parley needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -53,6 +53,10 @@ clean:  ## remove what can be made again
 
 .venv/installed: .venv/torch pyproject.toml constraints.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable .
+	@touch $@
+
+tests/web/node_modules: tests/web/package-lock.json
+	cd tests/web && npm ci --silent --no-audit --no-fund
 	@touch $@
 
 .venv/tested: .venv/installed
