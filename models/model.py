@@ -36,7 +36,7 @@ class Model:
     def device(self) -> torch.device:
         return self._network.audio_tower.conv1.weight.device
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def prepare(self, prompt: str, audios: Sequence[Any] = ()) -> Inputs:
         """Turn a prompt (text after the chat template, one <|audio|> per audio) and its audios into inputs.
 
@@ -61,19 +61,19 @@ class Model:
             audio_token_start_idx=starts,
         )
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def encode(self, mel: Tensor) -> Tensor:
         """Encode one window: [mels, frames] -> [ceil(frames / 2), audio width]."""
         encoded: Tensor = self._network.audio_tower(torch.as_tensor(mel).to(self.device, self.dtype)[None])
         return encoded[0]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def project(self, encoded: Tensor) -> Tensor:
         """Turn one encoded window into input rows: [frames, audio width] -> [ceil(frames / 8), text width]."""
         rows: Tensor = self._network.multi_modal_projector(torch.as_tensor(encoded).to(self.device, self.dtype)[None])
         return rows[0]
 
-    @torch.inference_mode()
+    @torch.no_grad()
     def logits(self, inputs: Inputs) -> Tensor:
         """Compute the logits of every position: [T, vocabulary] float32."""
         language_model = self._network.language_model

@@ -1,13 +1,16 @@
 import importlib.util
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soxr
 import torch
 
 from models import CheckpointError, load, memory
 from models.checkpoint import open_checkpoint
 from tests.models import checkpoints
 
+DEMO = Path(__file__).parents[2] / "models" / "demo" / "checkpoint"
 needs_torchao = pytest.mark.skipif(not importlib.util.find_spec("torchao"), reason="torchao is not installed")
 
 
@@ -84,3 +87,33 @@ def test_v0_4_fits_a_12_gb_card_in_int8(tmp_path: Path) -> None:
     assert memory.needed(network, torch.bfloat16) > 16e9
     assert memory.needed(network, torch.bfloat16, "int8") < 11e9
     assert memory.needed(network, torch.bfloat16, "int4") < 7.5e9
+
+
+@pytest.fixture(scope="module")
+def spoken() -> list[np.ndarray]:
+    """Questions to the demo checkpoint, by espeak-ng at 16 kHz."""
+    from models.demo.espeak import Voice, speak
+
+    texts = ("hello", "who are you", "what can you do", "what is three plus four", "one four two", "thank you")
+    made = [speak(text, Voice("en-us", rate=160)) for text in texts]
+    quiet = np.zeros(3200, np.float32)
+    return [np.concatenate((quiet, soxr.resample(m.samples, m.rate, 16000).clip(-1, 1) * 0.9, quiet)) for m in made]
+
+
+@needs_torchao
+@pytest.mark.skipif(not DEMO.is_dir(), reason="the demo checkpoint is not there")
+@pytest.mark.parametrize(("quantize", "error"), [("int8", 0.05), ("int4", 0.4)])
+def test_error_against_bfloat16_on_the_demo_checkpoint(spoken: list[np.ndarray], quantize: str, error: float) -> None:
+    """Print and bound how far logits move, and how many answers stay the same to the letter."""
+    exact, rounded = load(DEMO, dtype="bfloat16"), load(DEMO, quantize=quantize)
+    question = [{"role": "user", "content": "<|audio|>"}]
+    moved, same = [], 0
+    for audio in spoken:
+        inputs = exact.prepare(exact.prompt(question), [audio])
+        before, after = exact.logits(inputs)[-1], rounded.logits(inputs)[-1]
+        moved.append(((after - before).norm() / (before - before.mean()).norm()).item())
+        answers = ["".join(model.generate(question, [audio], max_new_tokens=40)) for model in (exact, rounded)]
+        same += answers[0] == answers[1]
+    print(f"{quantize}: logits move by {np.mean(moved):.3f} of their size; {same} of {len(spoken)} answers the same")
+    assert np.mean(moved) < error
+    assert quantize == "int4" or same == len(spoken)
