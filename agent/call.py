@@ -21,6 +21,8 @@ def main(argv: Sequence[str]) -> int:
     options = _parser().parse_args(argv)
     try:
         questions = [_question(path) for path in options.audio]
+        if options.out and not options.out.parent.is_dir():
+            raise wav.WAVError(f"{options.out}: there is no folder {options.out.parent}.")
         return asyncio.run(_call(options, questions))
     except (wav.WAVError, CallError, OSError) as error:
         print(f"parley call: {error}", file=sys.stderr)

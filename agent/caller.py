@@ -20,6 +20,7 @@ from agent.caller_audio import Ear, Mouth
 from agent.edge.channel import LABEL
 from agent.edge.patches import offer_addresses, receive
 from agent.edge.track import PacedTrack
+from agent.edge.webrtc import MALFORMED
 
 CONNECT_SECONDS = 10.0
 
@@ -169,7 +170,10 @@ async def call(server: str, key: str | None = None) -> AsyncIterator[Caller]:
         with offer_addresses(["127.0.0.1"] if urlsplit(server).hostname in LOOPBACK else None):
             await connection.setLocalDescription(await connection.createOffer())
         answer = await _exchange(server, connection.localDescription.sdp, key)
-        await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        try:
+            await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
+        except MALFORMED as error:
+            raise CallError(f"{server} gave no SDP answer; is it a Parley server?") from error
         try:
             async with asyncio.timeout(CONNECT_SECONDS):
                 await caller.until(lambda: caller.started)

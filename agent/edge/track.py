@@ -46,7 +46,7 @@ class PacedTrack(MediaStreamTrack):
         assert isinstance(encoder, av.AudioCodecContext)
         encoder.format, encoder.layout, encoder.sample_rate = "s16", "mono", OUTPUT_RATE
         encoder.bit_rate, encoder.time_base = BIT_RATE, TIME_BASE
-        encoder.options = {"application": "lowdelay"}
+        encoder.options = {"application": "lowdelay", "vbr": "constrained"}
         self._encoder = encoder
 
     async def recv(self) -> "av.Packet[av.AudioStream] | av.AudioFrame":

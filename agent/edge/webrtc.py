@@ -30,7 +30,7 @@ CONNECT_SECONDS = 15.0
 
 CODECS = {"audio/opus", "audio/pcmu", "audio/pcma", "audio/g722"}
 
-_MALFORMED = (ValueError, AssertionError, LookupError, AttributeError, StopIteration, TypeError)
+MALFORMED = (ValueError, AssertionError, LookupError, AttributeError, StopIteration, TypeError)
 """What aiortc's parser raises for text that is no SDP."""
 
 
@@ -98,7 +98,7 @@ async def answer(
     try:
         with offer_addresses(addresses):
             await _negotiate(connection, edge, text)
-    except (OperationError, InvalidStateError, *_MALFORMED) as error:
+    except (OperationError, InvalidStateError, *MALFORMED) as error:
         await edge.close()
         raise OfferError(f"The offer cannot be answered: {error}.") from error
     except asyncio.CancelledError:
@@ -141,7 +141,7 @@ def _checked(offer: str) -> str:
     text = "\r\n".join(kept) + "\r\n"
     try:
         description = SessionDescription.parse(text)
-    except _MALFORMED as error:
+    except MALFORMED as error:
         raise OfferError("The offer is not an SDP session description.") from error
     if not lines or lines[0] != "v=0" or not description.media:
         raise OfferError("The offer is not an SDP session description with media sections.")
