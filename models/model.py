@@ -20,7 +20,11 @@ _FRAMES_PER_POSITION = 2  # mel frames per encoder frame; times the projector's 
 
 
 class Model:
-    """One network with its tokenizer. It holds nothing between calls, so they may come from any thread."""
+    """One network with its tokenizer. It holds nothing between calls, so they may come from any thread.
+
+    Audio over 30 s is cut into windows; every window of every audio is encoded by itself and without padding, so its
+    rows never depend on what else is in the prompt.
+    """
 
     def __init__(self, network: Ultravox, tokenizer: Tokenizer, stop: frozenset[int]) -> None:
         self.config = network.config

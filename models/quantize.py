@@ -3,6 +3,7 @@
 The embedding, the head, the audio encoder and the projector keep their 16 bits.
 """
 
+import logging
 from typing import TypeGuard
 
 import torch
@@ -23,6 +24,8 @@ def check(quantize: str | None, dtype: torch.dtype) -> None:
         raise CheckpointError(f"quantize={quantize!r} is not one of {', '.join(CHOICES)}")
     if quantize == "int4" and dtype != torch.bfloat16:
         raise CheckpointError("quantize='int4' runs in bfloat16 only: leave out dtype or give dtype='bfloat16'")
+    for name in ("torchao", "torch.utils._pytree"):  # on import they warn of kernels that are not used here
+        logging.getLogger(name).setLevel(logging.ERROR)
     try:
         import torchao  # noqa: F401
     except ImportError as error:

@@ -61,6 +61,14 @@ def test_several_audios_each_stand_at_their_placeholder(model: Model, rng: np.ra
     torch.testing.assert_close(model.logits(inputs), expected, atol=1e-3, rtol=0)
 
 
+def test_an_audio_does_not_depend_on_its_company(model: Model, rng: np.random.Generator) -> None:
+    short, long = sound(rng, 8050), sound(rng, 31 * 16_000)
+    together = model.prepare("<|audio|> and <|audio|>", [short, long])
+    for inputs, offset in ((model.prepare("<|audio|>", [short]), 0), (model.prepare("<|audio|>", [long]), 1)):
+        for window, mel in enumerate(inputs.mel):
+            assert torch.equal(together.mel[offset + window], mel)
+
+
 def test_a_second_audio_in_a_later_turn_is_heard(model: Model, rng: np.random.Generator) -> None:
     first, one, other = (sound(rng, 16_000) for _ in range(3))
     messages = [
