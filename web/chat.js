@@ -12,7 +12,7 @@ import { Call } from './call.js';
 import { typed } from './events.js';
 import { Ear } from './level.js';
 import { MUTED, WORDS, follow, inCall, starting } from './phase.js';
-import { CallError, unable } from './problems.js';
+import { CallError, unable, unexpected } from './problems.js';
 import { Strip } from './strip.js';
 import { EMPTY, append, heard } from './transcript.js';
 import { TranscriptView } from './view.js';
@@ -58,7 +58,6 @@ function show() {
   for (const id of ['mute', 'compose']) element(id).hidden = !inCall(phase);
   element('mute').setAttribute('aria-pressed', String(muted));
   element('mute').textContent = muted ? 'Unmute' : 'Mute';
-  element('welcome').hidden = transcript.turns.length > 0;
 }
 
 /** @param {Phase} next */
@@ -71,12 +70,11 @@ function enter(next) {
 }
 
 async function start() {
-  transcript = EMPTY;
+  become(EMPTY);
   ear = new Ear();
   problem = null;
   muted = false;
   strip.clear();
-  view.show([]);
   enter('asking');
   call = new Call(voice, server.ice_servers, {
     connecting: () => enter('connecting'),
@@ -89,8 +87,7 @@ async function start() {
   try {
     await call.start();
   } catch (error) {
-    if (!(error instanceof CallError)) throw error;
-    fail(error.problem);
+    fail(error instanceof CallError ? error.problem : unexpected(error));
   }
 }
 
@@ -116,15 +113,25 @@ function over(end) {
 
 /** @param {ServerEvent} event */
 function receive(event) {
-  transcript = append(transcript, event);
   if (event.type === 'session.created') greeted(event.session);
   if (event.type === 'input_audio_buffer.speech_started') ear.reset();
   if (event.type === 'input_audio_buffer.speech_stopped') ear.turnEnded();
   if (event.type === 'response.created') latest = event.response.id;
   if (event.type === 'error') console.warn('The server says:', event.error.message);
-  const atEnd = main.scrollHeight - main.scrollTop - main.clientHeight < 80;
-  view.show(transcript.turns);
+  become(append(transcript, event));
   enter(follow(phase, event));
+}
+
+/**
+ * Show the transcript; whoever reads its end keeps seeing its end.
+ *
+ * @param {import('./transcript.js').Transcript} next
+ */
+function become(next) {
+  const atEnd = main.scrollHeight - main.scrollTop - main.clientHeight < 80;
+  transcript = next;
+  view.show(transcript.turns);
+  element('welcome').hidden = transcript.turns.length > 0;
   if (atEnd) main.scrollTop = main.scrollHeight;
 }
 
@@ -134,8 +141,7 @@ function measured(levels) {
   const wait = ear.hear(levels);
   if (!wait) return;
   strip.wait(wait);
-  transcript = heard(transcript, latest, (wait.to - wait.from) * 1000);
-  view.show(transcript.turns);
+  become(heard(transcript, latest, (wait.to - wait.from) * 1000));
 }
 
 /** @param {string} words */

@@ -113,6 +113,16 @@ export const ENDED_BY_SERVER = {
   remedy: 'It may have been stopped or restarted. Start a new call.',
 };
 
+/**
+ * Something nobody foresaw, in the browser's own words.
+ *
+ * @param {unknown} error
+ * @returns {Problem}
+ */
+export function unexpected(error) {
+  return { title: 'The call did not start', remedy: `The browser says: ${error instanceof Error ? error.message : error}` };
+}
+
 /** @returns {string | null} */
 function message(/** @type {string} */ body) {
   try {

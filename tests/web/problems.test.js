@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { microphone, refused, unable } from '../../web/problems.js';
+import { microphone, refused, unable, unexpected } from '../../web/problems.js';
 
 test('each refusal of the microphone says what to do about it', () => {
   assert.match(microphone('NotAllowedError').remedy, /Allow it/);
@@ -20,6 +20,11 @@ test('a refusal without words, or with markup for words, still names its status'
   for (const body of ['', 'null', '<html>', '{"error": "text"}', '{"error": {"message": 5}}']) {
     assert.match(refused(500, body).remedy, /500/);
   }
+});
+
+test('what nobody foresaw is shown in the browser’s own words', () => {
+  assert.match(unexpected(new TypeError('bad SDP')).remedy, /bad SDP/);
+  assert.match(unexpected('odd').remedy, /odd/);
 });
 
 test('only a secure page of a browser with WebRTC can call', () => {
