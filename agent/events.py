@@ -249,12 +249,16 @@ class OutputAudioBuffer(BaseModel, frozen=True):
 
 
 class TurnTrace(BaseModel, frozen=True):
-    """Vendor event: when each stage of a turn happened, in milliseconds from `speech_stopped` (or the turn's first mark)."""
+    """Vendor event: when each stage of a turn happened, in milliseconds from `speech_stopped` (or the turn's first mark).
+
+    `heard` are the words that were played: an answer can be cut after its `response.done`, and no other event tells them then.
+    """
 
     type: Literal["parley.trace"] = "parley.trace"
     response_id: str
     status: str
     marks: dict[str, float]
+    heard: str
 
 
 class Error(BaseModel, frozen=True):

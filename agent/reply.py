@@ -149,7 +149,7 @@ class Reply:
         self._mark("done")
         self._stages.traces.append(self._trace)
         _log.info("%s", self._trace)
-        self._wire.traced(self._trace)
+        self._wire.traced(self._trace, self._text)
 
     def _mark(self, name: Mark) -> None:
         self._trace.mark(name, asyncio.get_running_loop().time())

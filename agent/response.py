@@ -59,9 +59,11 @@ class ResponseEvents:
         self._audio("output_audio_buffer.cleared")
         self.edge.send(events.ItemTruncated(item_id=self.item_id, audio_end_ms=round(1000 * heard.seconds)))
 
-    def traced(self, trace: Trace) -> None:
-        """The marks of the turn."""
-        self.edge.send(events.TurnTrace(response_id=self.response_id, status=trace.status, marks=trace.milliseconds()))
+    def traced(self, trace: Trace, heard: str) -> None:
+        """The marks of the turn, and the words of it that were heard."""
+        self.edge.send(
+            events.TurnTrace(response_id=self.response_id, status=trace.status, marks=trace.milliseconds(), heard=heard)
+        )
 
     def _audio(
         self,

@@ -98,7 +98,7 @@ function answer(transcript, event) {
     case 'parley.trace':
       return onAgent(transcript, byId(event.response_id), (turn) => ({
         ...turn,
-        ...(event.heard === undefined ? {} : split(turn.said + turn.unheard, event.heard)),
+        ...split(turn.said + turn.unheard, event.heard),
         marks: event.marks,
       }));
     default:
