@@ -1,0 +1,88 @@
+"""The microphone's shell in virtual time: its queue, its timer, its end."""
+
+import asyncio
+from types import SimpleNamespace
+
+import numpy as np
+
+from agent.edge.microphone import MAX_QUEUED_FRAMES, Microphone
+from tests.edge.test_rtp import encode, tone
+from tests.simulation.loop import run
+
+
+def packets(seconds: float):
+    """As aiortc gives them."""
+    return [
+        SimpleNamespace(
+            sequence_number=p.sequence, timestamp=p.timestamp, payload_type=p.payload_type, payload=p.payload
+        )
+        for p in encode(tone(seconds, 48_000))
+    ]
+
+
+async def read(microphone: Microphone) -> list:
+    return [frame async for frame in microphone.frames()]
+
+
+def test_frames_go_on_while_no_packet_comes_and_end_at_close():
+    async def main():
+        microphone = Microphone()
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read(microphone))
+            for packet in packets(0.2):
+                await asyncio.sleep(0.02)
+                microphone.add(packet)
+            await asyncio.sleep(1.0)
+            microphone.close()
+            microphone.close()
+        return reading.result()
+
+    frames = run(main())
+    assert len(frames) in {60, 61}
+    assert np.allclose(np.diff([frame.time for frame in frames]), 0.02, atol=1e-3)
+    assert not any(frame.samples.any() for frame in frames[11:])
+
+
+def test_a_hole_is_given_up_by_the_timer():
+    async def main():
+        microphone = Microphone()
+        first, _, third, *_ = packets(0.2)
+        microphone.add(first)
+        await asyncio.sleep(0.04)
+        microphone.add(third)
+        async with asyncio.timeout(0.05):
+            frames = microphone.frames()
+            given = [await anext(frames) for _ in range(3)]
+        microphone.close()
+        return given
+
+    assert len(run(main())) == 3
+
+
+def test_a_reader_that_does_not_keep_up_loses_the_oldest_frames():
+    async def main():
+        microphone = Microphone()
+        for packet in packets(12.0):
+            await asyncio.sleep(0.02)
+            microphone.add(packet)
+        microphone.close()
+        microphone.add(packet)
+        return await read(microphone)
+
+    frames = run(main())
+    assert len(frames) == MAX_QUEUED_FRAMES
+    assert frames[-1].time > 11.9
+
+
+def test_nothing_is_left_to_run_once_closed():
+    async def main():
+        microphone = Microphone()
+        microphone.add(packets(0.1)[0])
+        microphone.close()
+        frames = await read(microphone)
+        timers = [handle for handle in asyncio.get_running_loop()._scheduled if not handle.cancelled()]
+        return frames, timers
+
+    frames, timers = run(main())
+    assert len(frames) == 1
+    assert timers == []
