@@ -99,6 +99,17 @@ def test_base_layers_inside_count_as_the_tower(tmp_path: Path) -> None:
     torch.testing.assert_close(tower.state_dict()[name], expected)
 
 
+def test_what_the_checkpoint_holds_wins_over_the_tower(tmp_path: Path) -> None:
+    """A training checkpoint with some layers unfrozen holds only those of its tower."""
+    parts = checkpoints.parts()
+    folder, towers = checkpoints.write(tmp_path, "v0_4_1", parts)
+    tuned = torch.randn(32)
+    checkpoints.save(parts.projector | {"audio_tower.layer_norm.bias": tuned}, folder / "model.safetensors")
+    tower = load(folder, towers, dtype="float32")._network.audio_tower
+    assert torch.equal(tower.layer_norm.bias, tuned)
+    assert torch.equal(tower.conv1.weight, parts.whisper.model.encoder.conv1.weight)
+
+
 def test_half_a_lora_is_named(tmp_path: Path) -> None:
     parts = checkpoints.parts()
     write_lora(tmp_path, parts, rank=4, alpha=8)

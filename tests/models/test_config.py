@@ -58,6 +58,17 @@ def test_an_empty_text_config_equals_transformers_defaults(family: str) -> None:
     assert TextConfig.parse({"model_type": family}) == whole
 
 
+def test_windows_by_layer() -> None:
+    qwen = {"model_type": "qwen3", "num_hidden_layers": 3, "sliding_window": 9, "max_window_layers": 1}
+    assert TextConfig.parse(qwen).windows == (None, None, None)
+    assert TextConfig.parse(qwen | {"use_sliding_window": True}).windows == (None, 9, 9)
+    assert TextConfig.parse({"model_type": "mistral", "num_hidden_layers": 2}).windows == (4096, 4096)
+    assert TextConfig.parse({"model_type": "llama", "num_hidden_layers": 2, "sliding_window": 9}).windows == (
+        None,
+        None,
+    )
+
+
 def test_both_ways_to_write_rope_scaling() -> None:
     scaling = V0_4["text_config"]["rope_scaling"]
     old = {"rope_theta": 500000.0, "rope_scaling": {**scaling, "type": "llama3"}}
