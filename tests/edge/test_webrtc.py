@@ -6,6 +6,7 @@ import json
 import random
 
 import aioice.ice
+import aioice.stun
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
@@ -150,7 +151,7 @@ async def test_a_hang_up_ends_the_frames_and_the_events(how):
 
 @pytest.mark.parametrize("when", ["before the answer", "during the answer", "after the answer"])
 async def test_a_caller_that_vanishes_ends_the_call(when, monkeypatch):
-    # A tenth of the product's interval, so that the test is short; the arithmetic is in test_patches.
+    # Far shorter than in the product, where the arithmetic is that of test_patches.
     monkeypatch.setattr(aioice.ice, "CONSENT_INTERVAL", 0.15)
     async with connected() as (edge, caller, connection):
         if when != "before the answer":
@@ -158,6 +159,7 @@ async def test_a_caller_that_vanishes_ends_the_call(when, monkeypatch):
             await caller.until(lambda: caller.ear.last)
         if when == "after the answer":
             await edge.speaker.drained()
+        monkeypatch.setattr(aioice.stun, "RETRY_RTO", 0.1)
         vanish(connection)
         await ended(edge)
 
