@@ -19,7 +19,7 @@ run: .venv/installed  ## start Parley on http://127.0.0.1:8080 (ARGS="--port 900
 
 test: .venv/tested  ## run all tests (ARGS='-m "not slow"' leaves out the minutes)
 	$(BIN)/pytest $(ARGS)
-	node --test tests/web/
+	node --test tests/web/*.test.js
 
 check: .venv/tested tests/web/node_modules  ## what CI runs: format, lint, types, imports, budgets, and all tests
 	$(BIN)/ruff format --check .

@@ -16,11 +16,10 @@ from contextlib import asynccontextmanager
 from dataclasses import asdict, dataclass, field
 from itertools import pairwise
 
-import numpy as np
 import psutil
 
 from agent import tts
-from agent.audio import Resampler, Samples
+from agent.audio import Samples
 from agent.caller import Caller, CallError, Turn, call
 from agent.edge.speaker import OUTPUT_RATE
 
@@ -102,8 +101,8 @@ def _parser() -> argparse.ArgumentParser:
 
 async def _measure(options: argparse.Namespace, results: Results) -> None:
     voice = tts.load("en-us")
-    questions = [await _recording(voice, text) for text in QUESTIONS]
-    story, interruption = await _recording(voice, STORY), await _recording(voice, INTERRUPTION)
+    questions = [await tts.recording(voice, text, OUTPUT_RATE) for text in QUESTIONS]
+    story, interruption = [await tts.recording(voice, text, OUTPUT_RATE) for text in (STORY, INTERRUPTION)]
     async with _server([argument for argument in options.server if argument != "--"]) as (url, process):
         async with call(url) as caller:
             for number in range(options.turns):
@@ -136,12 +135,6 @@ async def _server(options: Sequence[str]) -> AsyncIterator[tuple[str, psutil.Pro
         if process.returncode is None:
             process.terminate()
         await process.wait()
-
-
-async def _recording(voice: tts.TTS, text: str) -> Samples:
-    """A sentence as the caller says it: [n] at 48 kHz."""
-    pieces = [speech.samples async for speech in voice.synthesize(text)]
-    return Resampler(voice.rate, OUTPUT_RATE)(np.concatenate(pieces), last=True)
 
 
 async def _interrupt(caller: Caller, story: Samples, interruption: Samples) -> float:

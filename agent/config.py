@@ -24,6 +24,12 @@ class IceServer(BaseModel, frozen=True):
     username: str | None = None
     credential: SecretStr | None = None
 
+    def for_client(self) -> dict[str, str]:
+        """The server in the W3C's form, credential included: for callers that may call, and nobody else."""
+        credential = self.credential.get_secret_value() if self.credential else None
+        fields = {"urls": self.urls, "username": self.username, "credential": credential}
+        return {name: value for name, value in fields.items() if value is not None}
+
 
 class Settings(BaseSettings):
     """What `parley serve` runs with."""

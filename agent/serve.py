@@ -72,4 +72,9 @@ def _greeting(server: Server, port: int) -> str:
         f"  hears and answers  {stages.engine.name}\n"
         f"  speaks             {stages.voice.name}\n"
         f"  finds turns        {settings.vad}, after {settings.turn.silence:g} s of silence"
+        + (
+            "\n  wants its key      as a Bearer token; the page takes it as #key=… in its address"
+            if settings.key
+            else ""
+        )
     )

@@ -17,7 +17,7 @@ from pathlib import Path
 from aiohttp import web
 from aiortc import RTCIceServer
 
-from agent.config import IceServer, Settings
+from agent.config import Settings
 from agent.edge.webrtc import OfferError, WebRTCEdge, answer
 from agent.hearing import Hearing
 from agent.objects import AudioInput, AudioOutput, ServerVAD, SessionAudio, SessionObject
@@ -34,10 +34,11 @@ HANG_UP_SECONDS = 5.0
 WEB = Path(__file__).resolve().parent.parent / "web"
 
 HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; media-src 'self' blob:; "
+    "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
+    "Permissions-Policy": "microphone=(self)",
     "Cache-Control": "no-cache",
 }
 """On every answer: the pages load nothing from elsewhere, and nobody frames them."""
@@ -106,7 +107,9 @@ class Server:
             )
         call_id = f"rtc_{secrets.token_hex(12)}"
         try:
-            edge, sdp = await answer(offer, [_ice_server(server) for server in self.settings.ice_servers])
+            edge, sdp = await answer(
+                offer, [RTCIceServer(**server.for_client()) for server in self.settings.ice_servers]
+            )
         except OfferError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         self.calls[call_id] = edge
@@ -132,12 +135,13 @@ class Server:
             ]
         )
 
-    async def _describe(self, _request: web.Request) -> web.Response:
-        """What the page needs to know before a call."""
-        servers = [server.model_dump(mode="json", exclude_none=True) for server in self.settings.ice_servers]
-        return web.json_response(
-            {"model": self.stages.engine.name, "suggestions": self.suggestions, "ice_servers": servers}
-        )
+    async def _describe(self, request: web.Request) -> web.Response:
+        """What the page needs before a call; the ICE servers' credentials are for those who may call."""
+        about: dict[str, object] = {"model": self.stages.engine.name, "suggestions": self.suggestions}
+        with contextlib.suppress(web.HTTPUnauthorized):
+            self._authorise(request)
+            about["ice_servers"] = [server.for_client() for server in self.settings.ice_servers]
+        return web.json_response(about)
 
     async def _call(self, call_id: str, edge: WebRTCEdge) -> None:
         """One call, from its answer to its end."""
@@ -180,11 +184,6 @@ class Server:
         wanted = f"Bearer {self.settings.key.get_secret_value()}"
         if not hmac.compare_digest(request.headers.get("Authorization", "").encode(), wanted.encode()):
             raise web.HTTPUnauthorized(text="Send the server's key as 'Authorization: Bearer KEY'.")
-
-
-def _ice_server(server: IceServer) -> RTCIceServer:
-    credential = server.credential.get_secret_value() if server.credential else None
-    return RTCIceServer(urls=server.urls, username=server.username, credential=credential)
 
 
 def _names_loopback(host: str) -> bool:

@@ -23,6 +23,9 @@ from tests.simulation.caller import LevelVAD, ToneVoice, tone
 QUESTION = np.concatenate([np.zeros(4800, np.int16), Resampler(16_000, 48_000)(tone(0.5), last=True)])
 
 
+TURN = {"urls": "turn:127.0.0.1:9", "username": "u", "credential": "c"}
+
+
 @asynccontextmanager
 async def serving(engine=None, voice=None, **settings):
     """A running server and its URL."""
@@ -40,7 +43,9 @@ async def serving(engine=None, voice=None, **settings):
 
 async def post(url, body, content_type="application/sdp", **headers):
     async with aiohttp.ClientSession() as http:
-        response = await http.post(f"{url}/v1/realtime/calls", data=body, headers={"Content-Type": content_type, **headers})
+        response = await http.post(
+            f"{url}/v1/realtime/calls", data=body, headers={"Content-Type": content_type, **headers}
+        )
         return response.status, (await response.json())["error"]
 
 
@@ -95,7 +100,9 @@ async def test_a_thousand_bad_offers_leave_nothing():
         async with aiohttp.ClientSession() as http:
             for number in range(1000):
                 headers = {"Content-Type": "application/sdp"}
-                async with http.post(f"{url}/v1/realtime/calls", data=f"v=0\r\nm=audio {number}\r\n", headers=headers) as response:
+                async with http.post(
+                    f"{url}/v1/realtime/calls", data=f"v=0\r\nm=audio {number}\r\n", headers=headers
+                ) as response:
                     assert response.status == 400
         assert server.calls == {}
 
@@ -122,10 +129,13 @@ async def test_hanging_up_by_http():
 
 
 async def test_a_key_is_wanted_where_one_is_set():
-    async with serving(key="secret") as (_, url):
+    async with serving(key="secret", ice_servers=[TURN]) as (_, url):
         assert (await get(url, "/traces"))[0].status == 401
         assert (await get(url, "/traces", Authorization="Bearer wrong"))[0].status == 401
         assert (await get(url, "/traces", Authorization="Bearer secret"))[0].status == 200
+        assert "ice_servers" not in json.loads((await get(url, "/v1/parley"))[1])
+        described = json.loads((await get(url, "/v1/parley", Authorization="Bearer secret"))[1])
+        assert described["ice_servers"] == [TURN]
         with pytest.raises(CallError, match="Authorization"):
             async with call(url):
                 pass
@@ -154,7 +164,9 @@ async def test_the_page_loads_nothing_from_elsewhere():
 async def test_a_port_in_use_is_an_error():
     async with serving() as (_, url):
         with pytest.raises(OSError, match="address already in use"):
-            await Server(Settings(port=int(url.rsplit(":", 1)[1])), Stages(ScriptedEngine([""]), ToneVoice()), LevelVAD).run(print)
+            await Server(
+                Settings(port=int(url.rsplit(":", 1)[1])), Stages(ScriptedEngine([""]), ToneVoice()), LevelVAD
+            ).run(print)
 
 
 async def test_a_bug_in_one_call_ends_that_call_alone():

@@ -183,7 +183,7 @@ function end(/** @type {string} */ location) {
  *
  * @returns {Record<string, string>}
  */
-function authorization() {
+export function authorization() {
   const key = new URLSearchParams(window.location.hash.slice(1)).get('key');
   return key ? { Authorization: `Bearer ${key}` } : {};
 }

@@ -8,7 +8,7 @@
  * @import { ServerEvent, Session } from './events.js'
  */
 
-import { Call } from './call.js';
+import { Call, authorization } from './call.js';
 import { typed } from './events.js';
 import { Ear } from './level.js';
 import { MUTED, WORDS, follow, inCall, starting } from './phase.js';
@@ -167,7 +167,7 @@ function greeted({ model, audio }) {
 }
 
 async function prepare() {
-  const reply = await fetch('/v1/parley').catch(() => null);
+  const reply = await fetch('/v1/parley', { headers: authorization() }).catch(() => null);
   if (reply?.ok) server = { ...server, ...(await reply.json()) };
   element('session').textContent = server.model;
   const chips = server.suggestions.map((words) => {
@@ -211,3 +211,5 @@ if (missing) {
   fail(missing);
 }
 void prepare();
+window.addEventListener('hashchange', prepare); // a key was added to the address
+

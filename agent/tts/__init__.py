@@ -5,7 +5,9 @@ from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Protocol
 
-from agent.audio import Speech
+import numpy as np
+
+from agent.audio import Resampler, Samples, Speech
 
 
 class TTS(Protocol):
@@ -26,6 +28,12 @@ class TTS(Protocol):
 
 class TTSError(RuntimeError):
     """The voice failed; the message says what and, where that is known, what to do. Costs the turn, not the call."""
+
+
+async def recording(voice: TTS, text: str, rate: int) -> Samples:
+    """A whole text as one piece, [n] at `rate`: what the benchmark's callers say."""
+    pieces = [speech.samples async for speech in voice.synthesize(text)]
+    return Resampler(voice.rate, rate)(np.concatenate(pieces), last=True)
 
 
 def load(voice: str) -> TTS:

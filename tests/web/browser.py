@@ -16,6 +16,11 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import numpy as np
+
+from agent import tts, wav
+
+MICROPHONE_RATE = 48_000
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
@@ -35,12 +40,23 @@ FLAGS = (
 )
 
 
-def microphone(wav: Path) -> tuple[str, ...]:
-    """Flags for a microphone that is allowed without asking and plays `wav` once."""
+async def speak(path: Path, script: Sequence[tuple[float, str]]) -> None:
+    """Write what the fake microphone hears: of each entry, seconds of silence and then words. 48 kHz mono."""
+    voice = tts.load("en-us")
+    parts = []
+    for silence, words in script:
+        parts.append(np.zeros(round(silence * MICROPHONE_RATE), np.int16))
+        if words:
+            parts.append(await tts.recording(voice, words, MICROPHONE_RATE))
+    wav.write(path, np.concatenate(parts), MICROPHONE_RATE)
+
+
+def microphone(file: Path) -> tuple[str, ...]:
+    """Flags for a microphone that is allowed without asking and plays `file` once."""
     return (
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={wav}%noloop",
+        f"--use-file-for-fake-audio-capture={file}%noloop",
     )
 
 

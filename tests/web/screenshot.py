@@ -4,31 +4,20 @@ python -m tests.web.screenshot http://127.0.0.1:8080 docs/screenshot.png
 """
 
 import asyncio
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-from tests.web.browser import chromium, microphone
+from tests.web.browser import chromium, microphone, speak
 
 SPOKEN = ((1, "Who are you?"), (8, "Tell me a story."), (6, "What is three plus four?"), (30, ""))
 """Seconds of silence, then words: the third interrupts the story."""
 
 
-def speak(folder: Path) -> Path:
-    """The microphone's WAV."""
-    parts = []
-    for index, (silence, words) in enumerate(SPOKEN):
-        raw, part = folder / f"raw{index}.wav", folder / f"{index}.wav"
-        subprocess.run(["espeak-ng", "-s", "165", "-w", raw, words or "."], check=True)
-        subprocess.run(["sox", raw, "-r", "48000", "-c", "1", part, "pad", str(silence), "0"], check=True)
-        parts.append(part)
-    subprocess.run(["sox", *parts, folder / "microphone.wav"], check=True)
-    return folder / "microphone.wav"
-
-
-async def take(url: str, wav: Path) -> bytes:
+async def take(url: str, folder: Path) -> bytes:
     """The PNG, taken while the third answer is spoken."""
+    wav = folder / "microphone.wav"
+    await speak(wav, SPOKEN)
     async with chromium(microphone(wav)) as page:
         await page.command(
             "Emulation.setDeviceMetricsOverride", width=1080, height=760, deviceScaleFactor=2, mobile=False
@@ -45,4 +34,4 @@ async def take(url: str, wav: Path) -> bytes:
 
 if __name__ == "__main__":
     with tempfile.TemporaryDirectory() as made:
-        Path(sys.argv[2]).write_bytes(asyncio.run(take(sys.argv[1], speak(Path(made)))))
+        Path(sys.argv[2]).write_bytes(asyncio.run(take(sys.argv[1], Path(made))))

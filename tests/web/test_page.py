@@ -1,8 +1,6 @@
 """The voice chat page in headless Chromium, with a fake microphone, in real calls to a server in this process."""
 
 import asyncio
-import shutil
-import subprocess
 import wave
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -16,7 +14,7 @@ from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
 from agent.reply import Stages
 from agent.server import Server
-from tests.web.browser import CHROMIUM, DENIED, NO_MICROPHONE, Page, chromium, microphone
+from tests.web.browser import CHROMIUM, DENIED, NO_MICROPHONE, Page, chromium, microphone, speak
 
 pytestmark = [
     pytest.mark.browser,
@@ -80,18 +78,10 @@ def silence(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A second of silence, a question, four of silence, more speech, silence: 48 kHz mono."""
-    if not (shutil.which("espeak-ng") and shutil.which("sox")):
-        pytest.skip("espeak-ng and sox make the microphone's speech; they are not installed")
-    folder = tmp_path_factory.mktemp("speech")
-    spoken = []
-    for index, words in enumerate(("Who are you?", "Stop now, please stop.")):
-        raw, padded = folder / f"raw{index}.wav", folder / f"{index}.wav"
-        subprocess.run(["espeak-ng", "-w", raw, words], check=True)
-        subprocess.run(["sox", raw, "-r", "48000", "-c", "1", padded, "pad", "1.5", "3.5"], check=True)
-        spoken.append(padded)
-    subprocess.run(["sox", *spoken, folder / "question.wav"], check=True)
-    return folder / "question.wav"
+    """Silence, a question, silence, more speech, silence."""
+    path = tmp_path_factory.mktemp("speech") / "question.wav"
+    asyncio.run(speak(path, [(1.5, "Who are you?"), (5, "Stop now, please stop."), (3.5, "")]))
+    return path
 
 
 async def test_a_question_is_answered_interrupted_and_hung_up(question: Path):
