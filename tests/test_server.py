@@ -55,7 +55,7 @@ async def get(url, path, **headers):
 
 
 async def test_a_spoken_question_is_answered():
-    async with serving() as (server, url), call(url) as caller:
+    async with serving() as (_server, url), call(url) as caller:
         turn = await caller.ask(QUESTION, 10)
         assert turn.transcript == "Hello there."
         assert turn.v2v_ms > 500
@@ -181,7 +181,7 @@ async def test_a_bug_in_one_call_ends_that_call_alone():
                 yield speech
 
     replies = iter(["boom", "Fine."])
-    async with serving(ScriptedEngine(lambda _: next(replies), first_token=0), Broken()) as (server, url):
+    async with serving(ScriptedEngine(lambda _: next(replies), first_token=0), Broken()) as (_server, url):
         async with call(url) as other:
             async with call(url) as caller:
                 with pytest.raises(CallError):
