@@ -3,9 +3,9 @@
 import asyncio
 import gc
 import json
-import os
 import threading
 from contextlib import asynccontextmanager
+from pathlib import Path
 
 import aiohttp
 import numpy as np
@@ -231,4 +231,4 @@ async def ended(server):
 
 def left():
     """Threads, tasks and open files of this process."""
-    return threading.active_count(), len(asyncio.all_tasks()), len(os.listdir("/proc/self/fd"))
+    return threading.active_count(), len(asyncio.all_tasks()), len(list(Path("/proc/self/fd").iterdir()))

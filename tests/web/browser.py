@@ -4,7 +4,7 @@ Takes a WAV file that the microphone plays once, gives a `Page` that runs JavaSc
 machine: names do not resolve, and the page is served from loopback.
 """
 
-# ruff: noqa: ASYNC110, ASYNC240  another process is waited for, and tells by a file
+# ruff: noqa: ASYNC240  another process is waited for, and tells by a file
 
 import asyncio
 import base64

@@ -56,7 +56,7 @@ async def serving(*answers: str, **settings: Any) -> AsyncIterator[tuple[Server,
 async def gone(server: Server) -> None:
     """Wait until the server has no call."""
     async with asyncio.timeout(10):
-        while server.calls:  # noqa: ASYNC110  a dictionary tells nobody when it is empty
+        while server.calls:
             await asyncio.sleep(0.05)
 
 
