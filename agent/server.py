@@ -56,6 +56,8 @@ class Server:
     suggestions: tuple[str, ...] = ()
     """Things to say that the model understands well; the page shows them."""
     calls: dict[str, WebRTCEdge] = field(default_factory=dict)
+    _answering: int = 0
+    """Offers that are being answered: each will be a call."""
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     async def run(self, started: Callable[[int], None]) -> None:
@@ -101,17 +103,20 @@ class Server:
                 text=f"Send the SDP offer as application/sdp, not {request.content_type}."
             )
         offer = (await request.read()).decode(errors="replace")
-        if len(self.calls) >= self.settings.max_calls:
+        if len(self.calls) + self._answering >= self.settings.max_calls:
             raise web.HTTPServiceUnavailable(
                 text=f"The server is full: it takes {self.settings.max_calls} calls. Try again later."
             )
-        call_id = f"rtc_{secrets.token_hex(12)}"
+        self._answering += 1
         try:
             edge, sdp = await answer(
                 offer, [RTCIceServer(**server.for_client()) for server in self.settings.ice_servers]
             )
         except OfferError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
+        finally:
+            self._answering -= 1
+        call_id = f"rtc_{secrets.token_hex(12)}"
         self.calls[call_id] = edge
         self._tasks.create_task(self._call(call_id, edge))
         headers = {"Location": f"/v1/realtime/calls/{call_id}"}

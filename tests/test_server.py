@@ -119,6 +119,19 @@ async def test_a_full_server_refuses_the_next_call_and_says_so():
             pass
 
 
+async def test_offers_at_the_same_time_do_not_overfill_the_server():
+    async def attempt(url):
+        try:
+            async with call(url):
+                await asyncio.sleep(0.5)
+        except CallError:
+            return "refused"
+        return "taken"
+
+    async with serving(max_calls=2) as (_, url):
+        assert sorted(await asyncio.gather(*(attempt(url) for _ in range(6)))) == ["refused"] * 4 + ["taken"] * 2
+
+
 async def test_hanging_up_by_http():
     async with serving() as (server, url), call(url):
         [call_id] = server.calls
