@@ -30,6 +30,9 @@ ANSWER_SECONDS = 120.0
 IN_FLIGHT_SECONDS = 0.06
 """The last packets of an answer arrive at most so long after the event that it is over."""
 
+MAX_LATE_FRAMES = 50
+"""A microphone hears on while its computer stalls: all of a second is sent afterwards."""
+
 LOOPBACK = {"127.0.0.1", "localhost", "::1"}
 """Servers on this machine, whose media then stay on it."""
 
@@ -74,7 +77,7 @@ class Caller:
         self._channel.on("message", self._take_event)
         self._channel.on("close", self._hung_up)
         connection.on("connectionstatechange", self._state_changed)
-        connection.addTrack(PacedTrack(self.mouth.pull))
+        connection.addTrack(PacedTrack(self.mouth.pull, max_late=MAX_LATE_FRAMES))
         receive(connection.getTransceivers()[0].receiver, self.ear.take)
 
     def send(self, event: Event) -> None:

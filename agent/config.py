@@ -1,10 +1,11 @@
 """Every knob, read once: command line flags over `PARLEY_…` environment variables over `parley.toml` over these defaults."""
 
 import ipaddress
+import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field, SecretStr, model_validator
+from pydantic import BaseModel, Field, IPvAnyAddress, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -17,12 +18,27 @@ from agent.turn import TurnSettings
 INSTRUCTIONS = "You are Parley, a friendly voice agent. Answer briefly, in plain words that sound natural when spoken."
 
 
+ICE_URL = re.compile(r"(stun|turn)s?:(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(\?transport=(udp|tcp))?", re.ASCII)
+"""RFC 7064 and RFC 7065."""
+
+
 class IceServer(BaseModel, frozen=True):
     """A STUN or TURN server, with the names of the W3C's RTCIceServer."""
 
     urls: str
     username: str | None = None
     credential: SecretStr | None = None
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        match = ICE_URL.fullmatch(self.urls)
+        if match is None or int((match[3] or ":0")[1:]) > 65_535 or (match[1] == "stun" and match[4]):
+            raise ValueError(
+                f"{self.urls!r} is no STUN or TURN address, such as stun:host:3478 or turn:host:3478?transport=tcp"
+            )
+        if match[1] == "turn" and not (self.username and self.credential):
+            raise ValueError(f"{self.urls} needs a username and a credential")
+        return self
 
     def for_client(self) -> dict[str, str]:
         """The server in the W3C's form, credential included: for callers that may call, and nobody else."""
@@ -79,6 +95,9 @@ class Settings(BaseSettings):
     ice_servers: tuple[IceServer, ...] = ()
     """STUN and TURN servers; none are needed on one machine or one network."""
 
+    media_addresses: tuple[IPvAnyAddress, ...] | None = None
+    """Addresses at which calls receive audio; left out: 127.0.0.1 while `host` is loopback, else all of the machine's."""
+
     max_calls: Annotated[int, Field(ge=1)] = 16
     """Calls at a time; the next one is refused."""
 
@@ -92,6 +111,13 @@ class Settings(BaseSettings):
                 f"host {self.host!r} can be reached from other machines, so callers need a key: set PARLEY_KEY, or use host 127.0.0.1"
             )
         return self
+
+    @property
+    def host_candidates(self) -> tuple[str, ...] | None:
+        """The addresses that calls offer; None: all of the machine's."""
+        if self.media_addresses is not None:
+            return tuple(map(str, self.media_addresses))
+        return ("127.0.0.1",) if _is_loopback(self.host) else None
 
     @classmethod
     def settings_customise_sources(

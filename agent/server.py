@@ -109,9 +109,8 @@ class Server:
             )
         self._answering += 1
         try:
-            edge, sdp = await answer(
-                offer, [RTCIceServer(**server.for_client()) for server in self.settings.ice_servers]
-            )
+            servers = [RTCIceServer(**server.for_client()) for server in self.settings.ice_servers]
+            edge, sdp = await answer(offer, servers, self.settings.host_candidates)
         except OfferError as error:
             raise web.HTTPBadRequest(text=str(error)) from None
         finally:

@@ -49,3 +49,47 @@ def test_an_ice_server_in_the_file(tmp_path):
     )
     [server] = Settings().ice_servers
     assert (server.urls, server.credential.get_secret_value()) == ("turn:turn.example.org", "c")
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "stun:host",
+        "stun:127.0.0.1:3478",
+        "stuns:host:5349",
+        "turn:[::1]:3478?transport=tcp",
+        "turns:host?transport=udp",
+    ],
+)
+def test_addresses_of_ice_servers(urls):
+    Settings(ice_servers=[{"urls": urls, "username": "u", "credential": "c"}])
+
+
+@pytest.mark.parametrize(
+    "urls",
+    [
+        "host",
+        "http://host",
+        "stun://host",
+        "stun:",
+        "stun:host:99999",
+        "turn:host?transport=sctp",
+        "stun:h?transport=udp",
+    ],
+)
+def test_an_address_that_is_none_is_refused(urls):
+    with pytest.raises(ValidationError, match="STUN or TURN"):
+        Settings(ice_servers=[{"urls": urls, "username": "u", "credential": "c"}])
+
+
+def test_a_turn_server_needs_a_credential():
+    with pytest.raises(ValidationError, match="credential"):
+        Settings(ice_servers=[{"urls": "turn:host"}])
+
+
+def test_media_stay_on_the_machine_while_http_does():
+    assert Settings().host_candidates == ("127.0.0.1",)
+    assert Settings(host="0.0.0.0", key="secret").host_candidates is None
+    assert Settings(media_addresses=["192.0.2.1", "2001:db8::1"]).host_candidates == ("192.0.2.1", "2001:db8::1")
+    with pytest.raises(ValidationError):
+        Settings(media_addresses=["example.org"])

@@ -12,6 +12,13 @@ MAX_QUEUED_FRAMES = 500
 """Frames (10 s) kept for a reader that does not keep up; beyond, the oldest are dropped."""
 
 
+STALL_SECONDS = 0.01
+"""A timer that fires so late tells that the loop stood still, and that packets may wait in the socket."""
+
+MAX_PUT_OFF = 10
+"""How often silence is put off for that reason in a row: 0.1 s and the stalls themselves."""
+
+
 class RTPPacket(Protocol):
     """What is used of aiortc's RtpPacket."""
 
@@ -30,6 +37,7 @@ class Microphone:
         self._stream = Depacketizer()
         self._queue: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
+        self._put_off = 0
         self._closed = False
 
     def add(self, packet: RTPPacket) -> None:
@@ -42,7 +50,7 @@ class Microphone:
         self._give(self._stream.add(arrived))
         # The timer is left alone when it is early: moving it for every packet would cost more than one idle wake-up in 100 ms.
         if self._timer is None or self._timer.when() > self._stream.due:
-            self._arm()
+            self._arm(self._stream.due)
 
     async def frames(self) -> AsyncIterator[Frame]:
         """Frames of 20 ms from the first packet on, until `close`."""
@@ -57,14 +65,21 @@ class Microphone:
             if self._timer:
                 self._timer.cancel()
 
-    def _arm(self) -> None:
+    def _arm(self, when: float) -> None:
         if self._timer:
             self._timer.cancel()
-        self._timer = self._loop.call_at(self._stream.due, self._tick)
+        self._timer = self._loop.call_at(when, self._tick, when)
 
-    def _tick(self) -> None:
-        self._give(self._stream.tick(self._loop.time()))
-        self._arm()
+    def _tick(self, due: float) -> None:
+        now = self._loop.time()
+        if now - due > STALL_SECONDS and self._put_off < MAX_PUT_OFF:
+            # What was sent during a stall is read first: the loop takes one packet from a socket at a time, timers between them.
+            self._put_off += 1
+            self._arm(now + STALL_SECONDS)
+            return
+        self._put_off = 0
+        self._give(self._stream.tick(now))
+        self._arm(self._stream.due)
 
     def _give(self, frames: list[Frame]) -> None:
         for frame in frames:

@@ -21,7 +21,7 @@ FRAME = round(OUTPUT_RATE * FRAME_SECONDS)
 TIME_BASE = Fraction(1, OUTPUT_RATE)
 
 MAX_LATE_FRAMES = 3
-"""After a stall, so many frames are sent at once; what is older is skipped, so that a stall never becomes a burst."""
+"""After a stall, so many frames are sent at once; the time of older ones is skipped, so that a stall never becomes a burst."""
 
 BIT_RATE = 48_000
 """Bits per second: full-band mono speech without audible loss (RFC 7587, section 3.1.1, gives 28 to 40 kb/s)."""
@@ -34,11 +34,13 @@ class PacedTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, pull: Callable[[], Samples | None]) -> None:
+    def __init__(self, pull: Callable[[], Samples | None], max_late: int = MAX_LATE_FRAMES) -> None:
+        """`max_late` frames at most are sent at once after a stall."""
         super().__init__()
         self.opus = True
         """Whether Opus was negotiated; set before the connection is up."""
         self._pull = pull
+        self._max_late = max_late
         self._start: float | None = None
         self._frame = 0
         # Low delay: 2.5 ms of look-ahead where the speech mode has 6.5, and a third of its CPU time.
@@ -74,6 +76,6 @@ class PacedTrack(MediaStreamTrack):
             return
         self._frame += 1
         late = (now - self._start) / FRAME_SECONDS - self._frame
-        if late > MAX_LATE_FRAMES:
+        if late > self._max_late:
             self._frame += math.floor(late)
         await asyncio.sleep(self._start + self._frame * FRAME_SECONDS - now)

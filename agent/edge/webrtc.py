@@ -47,6 +47,7 @@ class WebRTCEdge:
         self.microphone = Microphone()
         self.channel = EventChannel(self.hang_up)
         self._connection = connection
+        self._closing: asyncio.Future[None] | None = None
         self._patience = asyncio.get_running_loop().call_later(CONNECT_SECONDS, self.hang_up)
         connection.on("datachannel", self.channel.attach)
         connection.on("connectionstatechange", self._state_changed)
@@ -70,9 +71,16 @@ class WebRTCEdge:
         self.channel.close()
 
     async def close(self) -> None:
-        """Hang up and close the connection. May be called again."""
+        """Hang up and close the connection. May be called again; one that is cancelled still closes all of it."""
         self.hang_up()
-        await self._connection.close()
+        if self._closing is None:
+            # A task of the loop, because aiortc leaves sockets and tasks behind when its own `close` is cancelled half-way.
+            self._closing = asyncio.get_running_loop().create_task(self._connection.close())
+        try:
+            await asyncio.shield(self._closing)
+        except asyncio.CancelledError:
+            await asyncio.wait([self._closing])
+            raise
 
     def _state_changed(self) -> None:
         match self._connection.connectionState:

@@ -5,9 +5,10 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from agent.audio import dbfs
 from agent.edge.microphone import MAX_QUEUED_FRAMES, Microphone
 from tests.edge.test_rtp import encode, tone
-from tests.simulation.loop import run
+from tests.simulation.loop import VirtualLoop, run
 
 
 def packets(seconds: float):
@@ -57,6 +58,51 @@ def test_a_hole_is_given_up_by_the_timer():
         return given
 
     assert len(run(main())) == 3
+
+
+class StallingLoop(VirtualLoop):
+    """Time that `stall` adds passes while nothing runs."""
+
+    def stall(self, seconds: float) -> None:
+        self._virtual.time += seconds
+
+
+def test_after_a_stall_the_packets_that_wait_are_read_before_silence_is_filled_in():
+    async def main():
+        loop, microphone = asyncio.get_running_loop(), Microphone()
+        said = packets(1.0)
+        for packet in said[:20]:
+            await asyncio.sleep(0.02)
+            microphone.add(packet)
+        loop.stall(0.5)
+        for packet in said[20:45]:  # the loop reads one at a time, and its timers run in between
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            microphone.add(packet)
+        for packet in said[45:]:
+            await asyncio.sleep(0.02)
+            microphone.add(packet)
+        microphone.close()
+        return await read(microphone)
+
+    with asyncio.Runner(loop_factory=StallingLoop) as runner:
+        frames = runner.run(main())
+    assert len(frames) == 50
+    assert all(dbfs(frame.samples) > -20 for frame in frames[1:])
+
+
+def test_a_loop_that_is_always_late_gives_silence_all_the_same():
+    async def main():
+        loop, microphone = asyncio.get_running_loop(), Microphone()
+        microphone.add(packets(0.1)[0])
+        for _ in range(40):
+            loop.stall(0.03)
+            await asyncio.sleep(0.001)
+        microphone.close()
+        return await read(microphone)
+
+    with asyncio.Runner(loop_factory=StallingLoop) as runner:
+        assert len(runner.run(main())) > 20
 
 
 def test_a_reader_that_does_not_keep_up_loses_the_oldest_frames():

@@ -61,6 +61,18 @@ def test_after_a_stall_there_is_no_burst_and_the_clock_is_kept(stall, after):
     assert MAX_LATE_FRAMES * 0.02 > 0.05
 
 
+def test_a_microphone_sends_all_that_it_heard_during_a_stall():
+    async def main():
+        track = PacedTrack(lambda: None, max_late=50)
+        await read(track, 2)
+        await asyncio.sleep(0.5)
+        return await read(track, 26)
+
+    packets = run(main())
+    assert [number for _, number in packets] == list(range(2, 28))
+    assert packets[23:] == [(0.52, 25), (0.52, 26), (0.54, 27)]
+
+
 def test_what_is_encoded_can_be_heard_and_silence_is_silent():
     speech = np.split(tone(20), 20)
 

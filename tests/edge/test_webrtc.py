@@ -199,6 +199,18 @@ async def test_calls_leave_nothing_behind():
     assert footprint() == before
 
 
+async def test_a_close_that_is_cancelled_half_way_still_closes_everything():
+    async with connected() as (edge, _, _):
+        await anext(edge.frames())
+        closing = asyncio.ensure_future(edge.close())
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        closing.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await closing
+        assert edge._connection.connectionState == "closed"
+
+
 async def test_refused_offers_leave_nothing_behind():
     connection, _ = await offer()
     text = connection.localDescription.sdp.replace("a=mid:1", "a=mid:0")
