@@ -4,15 +4,23 @@ Client events are validated by one discriminated union; what cannot be read rais
 answer with. `parley.trace` is ours: the marks of a turn, after its `response.done`.
 """
 
+import base64
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
 from agent.objects import AudioPart, ErrorDetails, EventError, Item, NewItem, Response, SessionObject, refusal
 
 MAX_EVENT_BYTES = 256 * 1024
 """Largest client event over a data channel: Chromium's own limit for a message."""
+
+
+def _from_base64(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError("Input should be base64 in a string")  # noqa: TRY004  pydantic reports ValueErrors
+    return base64.b64decode(value, validate=True)
+
 
 EventId = Annotated[str, Field(max_length=512)]
 
@@ -34,6 +42,16 @@ class ConversationItemCreate(BaseModel, frozen=True):
     type: Literal["conversation.item.create"]
     event_id: EventId | None = None
     item: NewItem
+
+
+class ConversationItemTruncate(BaseModel, frozen=True):
+    """The client, which plays the audio itself, played an answer only so far."""
+
+    type: Literal["conversation.item.truncate"]
+    event_id: EventId | None = None
+    item_id: str
+    content_index: Literal[0]
+    audio_end_ms: int = Field(ge=0)
 
 
 class ResponseCreate(BaseModel, frozen=True):
@@ -58,6 +76,14 @@ class OutputAudioBufferClear(BaseModel, frozen=True):
     event_id: EventId | None = None
 
 
+class InputAudioBufferAppend(BaseModel, frozen=True):
+    """More of the caller's audio, in the session's input format; only a WebSocket carries audio so."""
+
+    type: Literal["input_audio_buffer.append"]
+    event_id: EventId | None = None
+    audio: Annotated[bytes, BeforeValidator(_from_base64)]
+
+
 class InputAudioBufferCommit(BaseModel, frozen=True):
     """Push-to-talk: what was heard since the last commit or clear is the caller's turn."""
 
@@ -75,9 +101,11 @@ class InputAudioBufferClear(BaseModel, frozen=True):
 ClientEvent = (
     SessionUpdate
     | ConversationItemCreate
+    | ConversationItemTruncate
     | ResponseCreate
     | ResponseCancel
     | OutputAudioBufferClear
+    | InputAudioBufferAppend
     | InputAudioBufferCommit
     | InputAudioBufferClear
 )
@@ -231,6 +259,18 @@ class TranscriptDone(BaseModel, frozen=True):
     transcript: str
 
 
+class OutputAudioDelta(BaseModel, frozen=True):
+    """More of the agent's audio in the session's output format; only over a WebSocket."""
+
+    type: Literal["response.output_audio.delta"] = "response.output_audio.delta"
+    response_id: str
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+    delta: str
+    """base64"""
+
+
 class OutputAudioDone(BaseModel, frozen=True):
     """No more audio comes for this response; over WebRTC the audio itself went as RTP."""
 
@@ -286,6 +326,7 @@ ServerEvent = (
     | ContentPartDone
     | TranscriptDelta
     | TranscriptDone
+    | OutputAudioDelta
     | OutputAudioDone
     | OutputAudioBuffer
     | TurnTrace
@@ -296,12 +337,10 @@ ServerEvent = (
 _client_event: TypeAdapter[ClientEvent] = TypeAdapter(Annotated[ClientEvent, Field(discriminator="type")])
 
 
-def parse(text: str | bytes) -> ClientEvent:
-    """Read one client event. Raises EventError when it is not JSON, not an object, unknown, too large, or of wrong types."""
-    if len(text) > MAX_EVENT_BYTES:
-        raise EventError(
-            "event_too_large", f"An event may have at most {MAX_EVENT_BYTES} bytes; this one has {len(text)}."
-        )
+def parse(text: str | bytes, limit: int = MAX_EVENT_BYTES) -> ClientEvent:
+    """Read one client event. Raises EventError when it is not JSON, not an object, unknown, of wrong types, or longer than `limit`."""
+    if len(text) > limit:
+        raise EventError("event_too_large", f"An event may have at most {limit} bytes; this one has {len(text)}.")
     try:
         value = json.loads(text)
     except (ValueError, RecursionError) as error:

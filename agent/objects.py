@@ -32,9 +32,26 @@ class SemanticVAD(BaseModel, frozen=True):
     interrupt_response: bool = True
 
 
+class PCM(BaseModel, frozen=True):
+    """16-bit little-endian mono at 24 kHz; WebRTC negotiates its own codec, whatever a session says here."""
+
+    type: Literal["audio/pcm"] = "audio/pcm"
+    rate: Literal[24_000] = 24_000
+
+
+class G711(BaseModel, frozen=True):
+    """Mu-law or A-law, 8 kHz mono."""
+
+    type: Literal["audio/pcmu", "audio/pcma"]
+
+
+AudioFormat = Annotated[PCM | G711, Field(discriminator="type")]
+
+
 class AudioInput(BaseModel, frozen=True):
     """`session.audio.input`."""
 
+    format: AudioFormat = PCM()
     turn_detection: Annotated[ServerVAD | SemanticVAD, Field(discriminator="type")] | None = ServerVAD()
     """None: the client commits turns itself."""
 
@@ -42,6 +59,7 @@ class AudioInput(BaseModel, frozen=True):
 class AudioOutput(BaseModel, frozen=True):
     """`session.audio.output`; a voice's name is accepted and echoed, the server's voice speaks."""
 
+    format: AudioFormat = PCM()
     voice: str | None = None
 
 

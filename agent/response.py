@@ -57,7 +57,8 @@ class ResponseEvents:
     def audio_cleared(self, heard: Heard) -> None:
         """The rest of the audio was dropped, and the message is cut to what was heard."""
         self._audio("output_audio_buffer.cleared")
-        self.edge.send(events.ItemTruncated(item_id=self.item_id, audio_end_ms=round(1000 * heard.seconds)))
+        if self.edge.speaker.paced:
+            self.edge.send(events.ItemTruncated(item_id=self.item_id, audio_end_ms=round(1000 * heard.seconds)))
 
     def traced(self, trace: Trace, heard: str) -> None:
         """The marks of the turn, and the words of it that were heard."""
@@ -69,7 +70,8 @@ class ResponseEvents:
         self,
         event: Literal["output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared"],
     ) -> None:
-        self.edge.send(events.OutputAudioBuffer(type=event, response_id=self.response_id))
+        if self.edge.speaker.paced:
+            self.edge.send(events.OutputAudioBuffer(type=event, response_id=self.response_id))
 
     def _item(self, status: Literal["in_progress", "completed", "incomplete"], *content: OutputAudio) -> Item:
         return Item(id=self.item_id, role="assistant", status=status, content=content)

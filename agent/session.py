@@ -16,7 +16,7 @@ from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge
 from agent.hearing import Hearing
 from agent.objects import EventError, InputAudio, Item, NewItem, SemanticVAD, ServerVAD, SessionObject, update_session
-from agent.reply import Reason, Reply, Stages
+from agent.reply import Reason, Reply, Stages, heard_text
 from agent.response import ResponseEvents
 from agent.trace import Trace
 from agent.turn import SpeechStarted, TurnEnded, TurnSettings
@@ -122,13 +122,15 @@ class Session:
             except EventError as error:
                 self._edge.send(events.Error(error=error.details(event.event_id)))
 
-    def _apply(self, event: events.ClientEvent) -> None:
+    def _apply(self, event: events.ClientEvent) -> None:  # noqa: C901  one case per event
         """Do what one event asks. Raises EventError when that cannot be done now."""
         match event:
             case events.SessionUpdate(session=changes):
                 self._update(changes)
             case events.ConversationItemCreate(item=item):
                 self._create(item)
+            case events.ConversationItemTruncate(item_id=item_id, audio_end_ms=milliseconds):
+                self._truncate(item_id, milliseconds / 1000)
             case events.ResponseCreate():
                 if self._reply and self._reply.generating:
                     raise _already_active(self._reply.id)
@@ -139,6 +141,8 @@ class Session:
                 self._interrupt("client_cancelled")
             case events.OutputAudioBufferClear():
                 self._interrupt("client_cancelled")
+            case events.InputAudioBufferAppend():
+                raise EventError("invalid_value", "This call's audio comes over WebRTC, not in events.", "type")
             case events.InputAudioBufferCommit():
                 self._commit(self._hearing.commit())
             case events.InputAudioBufferClear():
@@ -157,6 +161,19 @@ class Session:
             raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
         text = "".join(part.text for part in item.content)
         self._add(Message(item_id, item.role, (Text(text),)), Item(id=item_id, role=item.role, content=item.content))
+
+    def _truncate(self, item_id: str, seconds: float) -> None:
+        """Cut an answer to what the client played of it; its end is cut to the answer's."""
+        heard = self._edge.speaker.heard(item_id, seconds)
+        if heard is None:
+            raise EventError(
+                "item_truncate_invalid_item_id", f"There is no spoken item {item_id!r} to truncate.", "item_id"
+            )
+        for message in self.conversation.messages:
+            if message.id == item_id:
+                self.conversation.revise(item_id, heard_text(message.text, heard), interrupted=True)
+                break
+        self._edge.send(events.ItemTruncated(item_id=item_id, audio_end_ms=round(1000 * heard.seconds)))
 
 
 def turn_settings(session: SessionObject, configured: TurnSettings) -> TurnSettings | None:

@@ -22,6 +22,10 @@ class Heard:
 class Speaker(Protocol):
     """The way to the caller's ear. A reply is what is written between two calls of `clear`."""
 
+    paced: bool
+    """Whether audio leaves in real time, so that the server knows what was heard and tells the client (`output_audio_buffer.*`,
+    truncation); else it leaves as soon as it is made, and the client plays it and says what it truncates."""
+
     async def write(self, speech: Speech) -> None:
         """Queue speech; waits while the queue is further ahead of the ear than the edge allows. Words count from the reply's text."""
 
@@ -32,7 +36,10 @@ class Speaker(Protocol):
         """Wait until all that was written has been handed to the network."""
 
     def clear(self) -> Heard:
-        """Drop what was not played yet, end the reply, and say how much of it was heard. Never waits."""
+        """Drop what was not played yet, end the reply, and say how much of it was heard (or sent, unless `paced`). Never waits."""
+
+    def heard(self, item_id: str, seconds: float) -> Heard | None:
+        """What of an answer was heard when the client played so many seconds of it, at most all; None if that is not known."""
 
 
 class Edge(Protocol):

@@ -19,6 +19,8 @@ OUTPUT_RATE = 48_000
 class PacedSpeaker:
     """Implements `Speaker`; `pull` is its other end."""
 
+    paced = True
+
     def __init__(self, rate: int = OUTPUT_RATE, ahead_seconds: float = 2.0) -> None:
         """Give frames at `rate` samples per second; writers wait while more than `ahead_seconds` are queued."""
         self.rate = rate
@@ -77,6 +79,9 @@ class PacedSpeaker:
         self._started.clear()
         self._pulled.set()
         return heard
+
+    def heard(self, item_id: str, seconds: float) -> None:
+        """Not known of old answers: `clear` already told what was heard."""
 
     def pull(self) -> Samples | None:
         """The next 20 ms, [rate / 50] int16; None for silence."""
