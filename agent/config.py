@@ -13,6 +13,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from agent.reply import Speculation
 from agent.turn import TurnSettings
 
 INSTRUCTIONS = "You are Parley, a friendly voice agent. Answer briefly, in plain words that sound natural when spoken."
@@ -91,6 +92,9 @@ class Settings(BaseSettings):
 
     turn: TurnSettings = TurnSettings()
     """How the end of a turn is found."""
+
+    speculation: Speculation = Speculation()
+    """How far answers are prepared before it is."""
 
     ice_servers: tuple[IceServer, ...] = ()
     """STUN and TURN servers; none are needed on one machine or one network."""

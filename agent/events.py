@@ -292,6 +292,7 @@ class TurnTrace(BaseModel, frozen=True):
     """Vendor event: when each stage of a turn happened, in milliseconds from `speech_stopped` (or the turn's first mark).
 
     `heard` are the words that were played: an answer can be cut after its `response.done`, and no other event tells them then.
+    `tries` answers were prepared before the turn was over; `hit` tells that the last of them was used, which saved `saved_ms`.
     """
 
     type: Literal["parley.trace"] = "parley.trace"
@@ -299,6 +300,9 @@ class TurnTrace(BaseModel, frozen=True):
     status: str
     marks: dict[str, float]
     heard: str
+    tries: int
+    hit: bool
+    saved_ms: float
 
 
 class Error(BaseModel, frozen=True):

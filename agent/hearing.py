@@ -10,7 +10,7 @@ import numpy as np
 
 from agent.audio import INPUT_RATE, Frame, SampleHistory, Samples
 from agent.objects import EventError
-from agent.turn import SpeechStarted, TurnDetector, TurnEnded, TurnSettings
+from agent.turn import TurnDetector, TurnEnded, TurnEvent, TurnPaused, TurnSettings
 from agent.vad import VAD
 
 LEAST_COMMIT = 0.1
@@ -32,7 +32,7 @@ class Hearing:
         self._uncommitted = 0
         self._captured = 0.0
 
-    def push(self, frame: Frame) -> Iterator[SpeechStarted | TurnEnded]:
+    def push(self, frame: Frame) -> Iterator[TurnEvent]:
         """Hear 20 ms."""
         self._history.append(frame.samples)
         self._captured = frame.time - self._history.end / INPUT_RATE
@@ -43,6 +43,8 @@ class Hearing:
             event = self._detector.push(window.size, probability) if self._detector else None
             if event:
                 yield event
+        if self._detector and (event := self._detector.wait(self._history.end)):
+            yield event
 
     def detect(self, settings: TurnSettings | None) -> None:
         """Find turns with other settings from now on, also in the middle of one; None leaves it to the client."""
@@ -57,9 +59,9 @@ class Hearing:
         """The loop's time at which a sample was captured."""
         return self._captured + sample / INPUT_RATE
 
-    def audio(self, turn: TurnEnded) -> Samples:
-        """A turn's [n] int16 samples at 16 kHz, padding included."""
-        return self._history.between(turn.start, turn.end)
+    def audio(self, turn: TurnPaused | TurnEnded) -> Samples:
+        """A turn's [n] int16 samples at 16 kHz: padding, speech, and the first pause after it, the same for both events."""
+        return self._history.between(turn.start, turn.speech_end + round(self.configured.pause * INPUT_RATE))
 
     def commit(self) -> TurnEnded:
         """What was heard since the last commit or clear, as a turn of push-to-talk. Raises EventError if that is too little."""

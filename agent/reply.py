@@ -1,30 +1,49 @@
 """One reply, from the engine's first token to the last word heard.
 
-Nested generators, pulled: engine → chunks → voice → speaker; the only buffer is the speaker's. Cancelling is the only way to stop:
-the speaker is cleared, the history is cut to what was heard, and the events that close a response go out, each exactly once.
+Nested generators, pulled: engine → chunks → voice → speaker; the only buffer is the speaker's. A reply may be started before the
+caller's turn is over: until `open` it is prepared up to its first speech, and nothing of it is shown, said or recorded. Cancelling is
+the only way to stop: the speaker is cleared, the history is cut to what was heard, and the events that close a response go out, each
+exactly once; of a reply that was never opened nothing remains.
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import ConfigDict, Field
 
 from agent.audio import Speech
 from agent.chunk import chunks
 from agent.conversation import Conversation, Message, Text
 from agent.edge import Heard, Speaker
-from agent.engine import Engine, EngineError
+from agent.engine import Engine, EngineError, Prefill
 from agent.objects import Failure, StatusDetails
 from agent.response import ResponseEvents
 from agent.trace import Mark, Status, Trace
 from agent.tts import TTS, TTSError
 
+Judge = Callable[[Prefill], bool]
+"""Takes what the engine makes of a turn that may be over; tells whether to go on before it is."""
+
 Reason = Literal["turn_detected", "client_cancelled"]
 
 _log = logging.getLogger(__name__)
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True, extra="forbid"))
+class Speculation:
+    """How far answers are prepared before a turn is over."""
+
+    tries: Annotated[int, Field(ge=0)] = 3
+    """Answers begun in one turn; at later pauses the engine only hears the turn. 0: never."""
+
+    busy: Annotated[int, Field(ge=0)] = 1
+    """Replies of all calls that wait for their first word, from which on nothing is prepared: what is due comes first."""
 
 
 @dataclass(frozen=True)
@@ -33,15 +52,17 @@ class Stages:
 
     engine: Engine
     voice: TTS
+    speculation: Speculation = field(default_factory=Speculation)
     traces: deque[Trace] = field(default_factory=lambda: deque(maxlen=1000))
+    waiting: "set[Reply]" = field(default_factory=set)
+    """The replies whose first word the engine has not given yet."""
 
 
 class Reply:
     """One reply of one call; `start` it once."""
 
-    def __init__(
-        self, stages: Stages, speaker: Speaker, wire: ResponseEvents, conversation: Conversation, trace: Trace
-    ) -> None:
+    def __init__(self, stages: Stages, speaker: Speaker, wire: ResponseEvents, conversation: Conversation) -> None:
+        self.trace = Trace(wire.conversation_id, wire.response_id)
         self.generating = False
         """Between `response.created` and `response.done`."""
         self.active = False
@@ -51,9 +72,9 @@ class Reply:
         self._speaker = speaker
         self._wire = wire
         self._conversation = conversation
-        self._trace = trace
         self._text = ""
         self._spoken = 0
+        self._opened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -61,39 +82,52 @@ class Reply:
         """The response's id."""
         return self._wire.response_id
 
-    def start(self, tasks: asyncio.TaskGroup, messages: Sequence[Message]) -> None:
-        """Open the response and answer `messages` in a task of `tasks`."""
+    def start(self, tasks: asyncio.TaskGroup, messages: Sequence[Message], judge: Judge | None = None) -> None:
+        """Begin to answer `messages` in a task of `tasks`; with `judge`, by a prefill while the turn may still go on."""
+        self._mark("started")
+        self._task = tasks.create_task(self._run(messages, judge))
+
+    def open(self) -> None:
+        """The turn is over: show and say what is prepared, and go on."""
+        self._mark("turn_ended")
         self.generating = self.active = True
         self._conversation.append(Message(self._wire.item_id, "assistant", (Text(""),)))
         self._wire.opened()
-        self._task = tasks.create_task(self._run(messages))
+        if self._text:
+            self._wire.text(self._text)
+        self._opened.set()
 
     def cancel(self, reason: Reason) -> None:
         """Stop at once: when this returns, the speaker is silent and the history is true. Does nothing after the end."""
-        if self.active and self._task:
+        if self._task and not self._opened.is_set():
+            self._task.cancel()
+        elif self._task and self.active:
             self._mark("interrupted")
             self._task.cancel()
             self._close(reason)
 
-    async def _run(self, messages: Sequence[Message]) -> None:
+    async def _run(self, messages: Sequence[Message], judge: Judge | None) -> None:
         """Say the answer and play it to its end. An engine's or a voice's failure costs this reply; nothing else is caught."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 announcement = tasks.create_task(self._announce())
-                failure = await self._say(messages)
+                failure = await self._say(messages, judge)
+                await self._opened.wait()
                 self._finish("failed" if failure else "completed", _failed(failure))
-                if "first_audio" not in self._trace.marks:
+                if "first_audio" not in self.trace.marks:
                     announcement.cancel()
                 await self._speaker.drained()
             self._close()
         finally:
             self._close("client_cancelled")
 
-    async def _say(self, messages: Sequence[Message]) -> EngineError | TTSError | None:
+    async def _say(self, messages: Sequence[Message], judge: Judge | None) -> EngineError | TTSError | None:
         """Queue the whole answer as speech; returns the failure that cut it short, if one did."""
         try:
+            if judge and not judge(await self._prefill(messages)):
+                await self._opened.wait()
             async with (
-                aclosing(self._stages.engine.reply(messages)) as deltas,
+                aclosing(self._decode(messages)) as deltas,
                 aclosing(chunks(self._transcribe(deltas))) as pieces,
             ):
                 async for piece in pieces:
@@ -104,12 +138,29 @@ class Reply:
             return error
         return None
 
+    async def _prefill(self, messages: Sequence[Message]) -> Prefill:
+        prefill = await self._stages.engine.prefill(messages)
+        self._mark("prefill_done")
+        return prefill
+
+    async def _decode(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
+        """The engine's text; until the first of it comes, the engine counts as late."""
+        self._stages.waiting.add(self)
+        try:
+            async with aclosing(self._stages.engine.reply(messages)) as deltas:
+                async for delta in deltas:
+                    self._stages.waiting.discard(self)
+                    yield delta
+        finally:
+            self._stages.waiting.discard(self)
+
     async def _transcribe(self, deltas: AsyncIterator[str]) -> AsyncGenerator[str]:
-        """Pass the text on, noting it and showing it to the client."""
+        """Pass the text on, noting it and, once the reply is open, showing it to the client."""
         async for delta in deltas:
             self._mark("first_token")
             self._text += delta
-            self._wire.text(delta)
+            if self._opened.is_set():
+                self._wire.text(delta)
             yield delta
 
     async def _speak(self, piece: str) -> None:
@@ -119,17 +170,19 @@ class Reply:
             async for speech in speeches:
                 if speech.samples.size:
                     self._mark("first_audio")
+                await self._opened.wait()
                 await self._speaker.write(_shifted(speech, base))
 
     async def _announce(self) -> None:
         """Tell the client when the first audio leaves."""
-        self._trace.mark("playout_started", await self._speaker.started())
+        await self._opened.wait()
+        self.trace.mark("playout_started", await self._speaker.started())
         self._wire.audio_started()
 
     def _finish(self, status: Status, details: StatusDetails | None = None) -> None:
         """Close the response on the wire and write its text to the history."""
         self.generating = False
-        self._trace.status = status
+        self.trace.status = status
         self._conversation.revise(self._wire.item_id, self._text, interrupted=status != "completed")
         self._wire.done(status, self._text, details)
 
@@ -139,20 +192,20 @@ class Reply:
             return
         self.active = False
         heard = self._speaker.clear()
-        if reason or self._trace.status == "failed":
+        if reason or self.trace.status == "failed":
             self._text = heard_text(self._text, heard)
             self._conversation.revise(self._wire.item_id, self._text, interrupted=True)
         if self.generating:
             self._finish("cancelled", StatusDetails(type="cancelled", reason=reason))
-        if "playout_started" in self._trace.marks:
+        if "playout_started" in self.trace.marks:
             self._wire.audio_cleared(heard) if reason else self._wire.audio_stopped()
         self._mark("done")
-        self._stages.traces.append(self._trace)
-        _log.info("%s", self._trace)
-        self._wire.traced(self._trace, self._text)
+        self._stages.traces.append(self.trace)
+        _log.info("%s", self.trace)
+        self._wire.traced(self.trace, self._text)
 
     def _mark(self, name: Mark) -> None:
-        self._trace.mark(name, asyncio.get_running_loop().time())
+        self.trace.mark(name, asyncio.get_running_loop().time())
 
 
 def heard_text(text: str, heard: Heard) -> str:

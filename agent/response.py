@@ -63,7 +63,15 @@ class ResponseEvents:
     def traced(self, trace: Trace, heard: str) -> None:
         """The marks of the turn, and the words of it that were heard."""
         self.edge.send(
-            events.TurnTrace(response_id=self.response_id, status=trace.status, marks=trace.milliseconds(), heard=heard)
+            events.TurnTrace(
+                response_id=self.response_id,
+                status=trace.status,
+                marks=trace.milliseconds(),
+                heard=heard,
+                tries=trace.tries,
+                hit=trace.hit,
+                saved_ms=trace.saved_ms,
+            )
         )
 
     def _audio(

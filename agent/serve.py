@@ -53,6 +53,7 @@ def load(settings: Settings) -> Server:
     stages = Stages(
         engine=engine.load(folder, settings.device, settings.max_new_tokens),
         voice=tts.load(settings.voice),
+        speculation=settings.speculation,
     )
     return Server(settings, stages, vad.load(settings.vad), suggestions(Path(folder)))
 

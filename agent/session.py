@@ -6,20 +6,19 @@ microphone is heard in `run` itself, the client's events in a second task, each 
 """
 
 import asyncio
-import itertools
 from dataclasses import replace
 from typing import Any
 
 from agent import events
+from agent.answering import Answering
 from agent.audio import INPUT_RATE
 from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge
+from agent.engine import Prefill
 from agent.hearing import Hearing
 from agent.objects import EventError, InputAudio, Item, NewItem, SemanticVAD, ServerVAD, SessionObject, update_session
-from agent.reply import Reason, Reply, Stages, heard_text
-from agent.response import ResponseEvents
-from agent.trace import Trace
-from agent.turn import SpeechStarted, TurnEnded, TurnSettings
+from agent.reply import Stages, heard_text
+from agent.turn import SpeechStarted, TurnEnded, TurnEvent, TurnPaused, TurnResumed, TurnSettings
 
 HYSTERESIS = 0.15
 """How far below the threshold speech goes on (silero-vad's own default)."""
@@ -32,14 +31,13 @@ class Session:
         """`session` is what `session.created` shows; `hearing` is fresh and finds turns as `session` says."""
         self.conversation = Conversation()
         self._edge = edge
-        self._stages = stages
         self._hearing = hearing
         self._session = session
-        self._reply: Reply | None = None
-        self._speech_item: str | None = None
-        self._numbers = itertools.count(1)
-        """Ids count up, so that two runs of one conversation have equal events."""
+        self._speech_item = ""
+        self._speech: Message | None = None
+        """The caller's turn as it was heard up to its last pause."""
         self._tasks = asyncio.TaskGroup()
+        self._answering = Answering(edge, stages, self.conversation, session.id, self._tasks)
 
     async def run(self) -> None:
         """Serve the call until the caller hangs up; a bug in any of its tasks ends it and is raised."""
@@ -50,34 +48,43 @@ class Session:
                 for event in self._hearing.push(frame):
                     self._take_turn(event)
             client.cancel()
-            self._interrupt("client_cancelled")
+            self._answering.withdraw()
+            self._answering.interrupt("client_cancelled")
 
     # Turns.
 
-    def _take_turn(self, event: SpeechStarted | TurnEnded) -> None:
+    def _take_turn(self, event: TurnEvent) -> None:
         detection = self._session.audio.input.turn_detection
         match event:
             case SpeechStarted(start=start):
-                item_id = self._speech_item = f"item_{next(self._numbers)}"
-                self._edge.send(events.SpeechStarted(audio_start_ms=_wire_ms(start), item_id=item_id))
+                self._speech_item = self._new_id()
+                self._edge.send(events.SpeechStarted(audio_start_ms=_wire_ms(start), item_id=self._speech_item))
                 if detection and detection.interrupt_response:
-                    self._interrupt("turn_detected")
-            case TurnEnded():
+                    self._answering.interrupt("turn_detected")
+            case TurnPaused():
+                self._speech = Message(self._speech_item, "user", (Audio(self._hearing.audio(event)),))
+                if detection and detection.create_response:
+                    self._answering.prepare((*self._messages(), self._speech), self._judge)
+            case TurnResumed():
+                self._speech = None
+                self._answering.withdraw()
+            case TurnEnded(end=end):
+                self._edge.send(events.SpeechStopped(audio_end_ms=_wire_ms(end), item_id=self._speech_item))
                 self._commit(event)
                 if detection and detection.create_response:
-                    self._answer(speech_stopped=self._hearing.time(event.speech_end))
+                    self._answering.answer(self._messages(), self._hearing.time(event.speech_end))
+
+    def _judge(self, _prefill: Prefill) -> bool:
+        """Whether to prepare an answer before the turn is known to be over."""
+        return True
 
     def _commit(self, turn: TurnEnded) -> None:
         """Make a turn's audio an item of the conversation."""
-        item_id = self._speech_item or f"item_{next(self._numbers)}"
-        if self._speech_item:
-            self._edge.send(events.SpeechStopped(audio_end_ms=_wire_ms(turn.end), item_id=item_id))
-        self._speech_item = None
+        item_id = self._speech_item or self._new_id()
+        speech = self._speech or Message(item_id, "user", (Audio(self._hearing.audio(turn)),))
+        self._speech_item, self._speech = "", None
         self._edge.send(events.Committed(item_id=item_id, previous_item_id=self.conversation.last_id))
-        self._add(
-            Message(item_id, "user", (Audio(self._hearing.audio(turn)),)),
-            Item(id=item_id, role="user", content=(InputAudio(),)),
-        )
+        self._add(speech, Item(id=item_id, role="user", content=(InputAudio(),)))
 
     def _add(self, message: Message, item: Item) -> None:
         """Append to the conversation and show it."""
@@ -86,32 +93,14 @@ class Session:
         self._edge.send(events.ItemAdded(previous_item_id=previous, item=item))
         self._edge.send(events.ItemDone(previous_item_id=previous, item=item))
 
-    # Replies.
+    def _messages(self) -> tuple[Message, ...]:
+        """What the engine is given: the instructions and the conversation as it stands."""
+        if not self._session.instructions:
+            return tuple(self.conversation.messages)
+        return Message("instructions", "system", (Text(self._session.instructions),)), *self.conversation.messages
 
-    def _answer(self, speech_stopped: float | None = None) -> None:
-        """Start a reply to the conversation as it stands, unless one is being made. Audio of an older one is cut off."""
-        if self._reply and self._reply.generating:
-            return
-        self._interrupt("turn_detected")
-        trace = Trace(self._session.id, f"resp_{next(self._numbers)}")
-        if speech_stopped is not None:
-            trace.mark("speech_stopped", speech_stopped)
-        trace.mark("turn_ended", asyncio.get_running_loop().time())
-        system = (
-            (Message("instructions", "system", (Text(self._session.instructions),)),)
-            if self._session.instructions
-            else ()
-        )
-        messages = (*system, *self.conversation.messages)
-        item_id = f"item_{next(self._numbers)}"
-        wire = ResponseEvents(self._edge, self._session.id, trace.response, item_id, self.conversation.last_id)
-        self._reply = Reply(self._stages, self._edge.speaker, wire, self.conversation, trace)
-        self._reply.start(self._tasks, messages)
-
-    def _interrupt(self, reason: Reason) -> None:
-        """Cancel the reply, if one is being made or played."""
-        if self._reply:
-            self._reply.cancel(reason)
+    def _new_id(self) -> str:
+        return f"item_{next(self._answering.numbers)}"
 
     # The client's events.
 
@@ -132,15 +121,15 @@ class Session:
             case events.ConversationItemTruncate(item_id=item_id, audio_end_ms=milliseconds):
                 self._truncate(item_id, milliseconds / 1000)
             case events.ResponseCreate():
-                if self._reply and self._reply.generating:
-                    raise _already_active(self._reply.id)
-                self._answer()
+                if self._answering.generating:
+                    raise _already_active(self._answering.generating)
+                self._answering.answer(self._messages())
             case events.ResponseCancel():
-                if not (self._reply and self._reply.generating):
+                if not self._answering.generating:
                     raise EventError("response_cancel_not_active", "Cancellation failed: no active response found")
-                self._interrupt("client_cancelled")
+                self._answering.interrupt("client_cancelled")
             case events.OutputAudioBufferClear():
-                self._interrupt("client_cancelled")
+                self._answering.interrupt("client_cancelled")
             case events.InputAudioBufferAppend():
                 raise EventError("invalid_value", "This call's audio comes over WebRTC, not in events.", "type")
             case events.InputAudioBufferCommit():
@@ -156,7 +145,7 @@ class Session:
         self._edge.send(events.SessionUpdated(session=self._session))
 
     def _create(self, item: NewItem) -> None:
-        item_id = item.id or f"item_{next(self._numbers)}"
+        item_id = item.id or self._new_id()
         if any(message.id == item_id for message in self.conversation.messages):
             raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
         text = "".join(part.text for part in item.content)

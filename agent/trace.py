@@ -9,6 +9,8 @@ from typing import Literal
 
 Mark = Literal[
     "speech_stopped",  # capture time of the caller's last speech sample
+    "started",  # work on the answer began: at a pause, before the turn was over, or when it was
+    "prefill_done",  # the engine has heard the turn; only of an answer that was prepared
     "turn_ended",  # the end-of-turn silence was over
     "first_token",  # the engine's first text
     "first_chunk",  # enough text to speak
@@ -29,6 +31,10 @@ class Trace:
     response: str
     status: Status = "in_progress"
     marks: dict[Mark, float] = field(default_factory=dict)
+    tries: int = 0
+    """Answers prepared at pauses of this turn."""
+    hit: bool = False
+    """The last of them is this one."""
 
     def mark(self, name: Mark, time: float) -> None:
         """Note a moment; the first of a name counts."""
@@ -40,6 +46,14 @@ class Trace:
         return {
             name: round(1000 * (time - zero), 2) for name, time in sorted(self.marks.items(), key=lambda mark: mark[1])
         }
+
+    @property
+    def saved_ms(self) -> float:
+        """Milliseconds by which the first audio came sooner because the answer was prepared (to a hundredth)."""
+        if not self.hit or "first_audio" not in self.marks:
+            return 0.0
+        ready = min(self.marks["first_audio"], self.marks["turn_ended"])
+        return round(1000 * max(0.0, ready - self.marks["started"]), 2)
 
     def __str__(self) -> str:
         """The log's line of a turn."""

@@ -1,4 +1,4 @@
-"""Speech probabilities in, turns out. Pure: counts samples at 16 kHz, never asks the time.
+"""Speech probabilities in, turns and their pauses out. Pure: counts samples at 16 kHz, never asks the time.
 
 Hysteresis (a threshold to begin, a lower one to go on), a minimum of speech before anything is believed, padding before the first
 word, and an end-of-turn silence. Every position is a sample number of the call's microphone stream.
@@ -32,6 +32,9 @@ class TurnSettings:
     padding: Seconds = 0.3
     """Audio kept from before the first speech window: word onsets are quieter than the threshold."""
 
+    pause: Seconds = 0.15
+    """Silence after which an answer is prepared in case the turn is over; so much of the silence belongs to the turn's audio."""
+
     silence: Seconds = 0.5
     """Silence after which the turn is over (OpenAI's server_vad default)."""
 
@@ -47,12 +50,28 @@ class SpeechStarted:
 
 
 @dataclass(frozen=True)
+class TurnPaused:
+    """The caller is silent, and may have finished: the turn reaches from `start` to `speech_end` so far."""
+
+    start: int
+    speech_end: int
+
+
+@dataclass(frozen=True)
+class TurnResumed:
+    """The caller went on after a pause."""
+
+
+@dataclass(frozen=True)
 class TurnEnded:
     """The caller's turn is over: it reaches from `start` (padding included) to `end`; its last speech sample is `speech_end`."""
 
     start: int
     speech_end: int
     end: int
+
+
+TurnEvent = SpeechStarted | TurnPaused | TurnResumed | TurnEnded
 
 
 @dataclass
@@ -67,8 +86,9 @@ class TurnDetector:
     """First speech sample of what may become, or is, a turn."""
     _speech_end: int = 0
     _speaking: bool = False
+    _paused: bool = False
 
-    def push(self, samples: int, probability: float) -> SpeechStarted | TurnEnded | None:
+    def push(self, samples: int, probability: float) -> TurnEvent | None:
         """Judge the stream's next window of `samples` samples by its probability of speech."""
         start, self.position = self.position, self.position + samples
         if probability >= (self.settings.threshold if self._onset is None else self.settings.release):
@@ -76,7 +96,13 @@ class TurnDetector:
             self._speech_end = self.position
         if self._onset is None:
             return None
-        return self._in_turn(self._onset) if self._speaking else self._perhaps_speech(self._onset)
+        return self._in_turn(self._onset, self.position) if self._speaking else self._perhaps_speech(self._onset)
+
+    def wait(self, now: int) -> TurnEvent | None:
+        """Judge the silence at sample `now`, which may lie inside a window that is not complete yet."""
+        if self._onset is None or not self._speaking:
+            return None
+        return self._in_turn(self._onset, now)
 
     def _perhaps_speech(self, onset: int) -> SpeechStarted | None:
         """Believe in speech once it has lasted, forget it when it stopped before."""
@@ -87,13 +113,19 @@ class TurnDetector:
             return SpeechStarted(self._padded(onset))
         return None
 
-    def _in_turn(self, onset: int) -> TurnEnded | None:
-        """End the turn after enough silence, or at its greatest length."""
-        silent = self.position - self._speech_end >= self.settings.silence * INPUT_RATE
-        if not silent and self.position - onset < self.settings.max_turn * INPUT_RATE:
-            return None
-        self._onset, self._speaking = None, False
-        return TurnEnded(self._padded(onset), self._speech_end, self.position)
+    def _in_turn(self, onset: int, now: int) -> TurnPaused | TurnResumed | TurnEnded | None:
+        """Notice a pause and its end; end the turn after enough silence, or at its greatest length."""
+        silence = (now - self._speech_end) / INPUT_RATE
+        if silence >= self.settings.silence or now - onset >= self.settings.max_turn * INPUT_RATE:
+            self._onset, self._speaking, self._paused = None, False, False
+            return TurnEnded(self._padded(onset), self._speech_end, now)
+        if self._paused and silence <= 0:
+            self._paused = False
+            return TurnResumed()
+        if not self._paused and silence >= self.settings.pause:
+            self._paused = True
+            return TurnPaused(self._padded(onset), self._speech_end)
+        return None
 
     def _padded(self, onset: int) -> int:
         return max(0, onset - round(self.settings.padding * INPUT_RATE))

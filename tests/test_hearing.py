@@ -28,10 +28,18 @@ def silence(seconds):
 def test_a_turns_audio_is_cut_out_of_the_stream(window):
     hearing = Hearing(LevelVAD(window), SETTINGS)
     stream = np.concatenate([silence(1), tone(0.5), silence(0.5)])
-    started, ended = hear(hearing, stream)
+    started, paused, ended = hear(hearing, stream)
     assert isinstance(started, SpeechStarted)
-    np.testing.assert_array_equal(hearing.audio(ended), stream[ended.start : ended.end])
+    margin = round(SETTINGS.pause * 16_000)
+    np.testing.assert_array_equal(hearing.audio(ended), stream[ended.start : ended.speech_end + margin])
+    np.testing.assert_array_equal(hearing.audio(paused), hearing.audio(ended))
     assert ended.speech_end == pytest.approx(1.5 * 16_000, abs=window)
+
+
+def test_the_end_of_a_turn_is_found_to_the_frame():
+    hearing = Hearing(LevelVAD(512), SETTINGS)
+    [_, _, ended] = hear(hearing, np.concatenate([tone(0.512), silence(0.5)]))
+    assert ended.end - ended.speech_end == pytest.approx(0.2 * 16_000, abs=320)
 
 
 def test_a_sample_has_the_time_at_which_it_was_captured():
@@ -64,5 +72,5 @@ def test_turning_detection_on_again_counts_on():
     hearing.detect(None)
     hear(hearing, tone(1))
     hearing.detect(SETTINGS)
-    [started, ended] = hear(hearing, np.concatenate([silence(1), tone(0.5), silence(0.5)]))
+    [started, _, ended] = hear(hearing, np.concatenate([silence(1), tone(0.5), silence(0.5)]))
     assert (ended.start, ended.speech_end) == (started.start, 40_000)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.turn import SpeechStarted, TurnDetector, TurnEnded, TurnSettings
+from agent.turn import SpeechStarted, TurnDetector, TurnEnded, TurnPaused, TurnResumed, TurnSettings
 
 WINDOW = 512
 SETTINGS = TurnSettings(threshold=0.5, release=0.35, min_speech=0.09, padding=0.3, silence=0.5, max_turn=10)
@@ -24,6 +24,7 @@ def test_speech_starts_once_it_has_lasted_and_ends_after_the_silence():
     onset, end = 20 * WINDOW, 50 * WINDOW
     assert events == [
         (22, SpeechStarted(onset - 4800)),
+        (54, TurnPaused(onset - 4800, end)),  # the first at least 2400 after it
         (65, TurnEnded(onset - 4800, end, 66 * WINDOW)),  # the first window at least 8000 samples after the end
     ]
 
@@ -48,7 +49,22 @@ def test_padding_never_reaches_before_the_stream():
 
 def test_a_pause_shorter_than_the_silence_belongs_to_the_turn():
     events = detect([0.9] * 10 + [0.0] * 14 + [0.9] * 10 + [0.0] * 20)
-    assert [type(event) for _, event in events] == [SpeechStarted, TurnEnded]
+    assert [type(event) for _, event in events] == [SpeechStarted, TurnPaused, TurnResumed, TurnPaused, TurnEnded]
+
+
+def test_a_gap_shorter_than_a_pause_is_none():
+    events = detect([0.9] * 10 + [0.0] * 4 + [0.9] * 10)
+    assert [type(event) for _, event in events] == [SpeechStarted]
+
+
+def test_silence_is_judged_inside_a_window():
+    detector = TurnDetector(SETTINGS)
+    for probability in [0.9] * 10 + [0.0] * 15:
+        detector.push(WINDOW, probability)
+    end = 10 * WINDOW
+    assert detector.wait(end + 7999) is None
+    assert detector.wait(end + 8000) == TurnEnded(0, end, end + 8000)
+    assert detector.wait(end + 8320) is None
 
 
 def test_a_turn_has_a_greatest_length():
@@ -56,7 +72,7 @@ def test_a_turn_has_a_greatest_length():
     assert ended.end == pytest.approx(10 * 16_000, abs=WINDOW)
 
 
-@pytest.mark.parametrize("field", ["threshold", "release", "min_speech", "padding", "silence", "max_turn"])
+@pytest.mark.parametrize("field", ["threshold", "release", "min_speech", "padding", "pause", "silence", "max_turn"])
 @pytest.mark.parametrize("value", [-1, 61, "much"])
 def test_settings_out_of_range_are_refused(field, value):
     with pytest.raises(ValueError, match=field):
@@ -66,6 +82,20 @@ def test_settings_out_of_range_are_refused(field, value):
 @given(st.lists(st.floats(0, 1), max_size=400), st.floats(0.05, 1.0), st.floats(0, 0.3))
 def test_starts_and_ends_alternate_and_lie_in_order(probabilities, silence, min_speech):
     events = [event for _, event in detect(probabilities, replace(SETTINGS, silence=silence, min_speech=min_speech))]
-    assert [type(event) for event in events] == ([SpeechStarted, TurnEnded] * len(events))[: len(events)]
-    for started, ended in zip(events[::2], events[1::2], strict=False):
+    turns = [event for event in events if isinstance(event, SpeechStarted | TurnEnded)]
+    assert [type(event) for event in turns] == ([SpeechStarted, TurnEnded] * len(turns))[: len(turns)]
+    for started, ended in zip(turns[::2], turns[1::2], strict=False):
         assert started.start == ended.start < ended.speech_end <= ended.end <= len(probabilities) * WINDOW
+
+
+@given(st.lists(st.floats(0, 1), max_size=400))
+def test_pauses_lie_inside_turns_and_end_before_the_next(probabilities):
+    allowed = {
+        SpeechStarted: {None, TurnEnded},
+        TurnPaused: {SpeechStarted, TurnResumed},
+        TurnResumed: {TurnPaused},
+        TurnEnded: {SpeechStarted, TurnPaused, TurnResumed},
+    }
+    kinds = [type(event) for _, event in detect(probabilities)]
+    for before, kind in zip([None, *kinds], kinds, strict=False):
+        assert before in allowed[kind]

@@ -1,10 +1,19 @@
 """What to say. One protocol, one file per engine."""
 
 from collections.abc import AsyncGenerator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from agent.conversation import Message
+
+
+@dataclass(frozen=True)
+class Prefill:
+    """What an engine makes of a conversation before it says anything."""
+
+    end_of_turn: float | None = None
+    """Probability, 0 to 1, that the caller has finished; None where the engine cannot tell."""
 
 
 class Engine(Protocol):
@@ -19,6 +28,9 @@ class Engine(Protocol):
         `messages` is the whole conversation, instructions first as a system message; audio parts are 16 kHz.
         Raises EngineError when the engine fails.
         """
+
+    async def prefill(self, messages: Sequence[Message]) -> Prefill:
+        """Hear the conversation now, so that a `reply` to the same messages begins sooner. Raises EngineError."""
 
 
 class EngineError(RuntimeError):

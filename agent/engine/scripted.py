@@ -9,7 +9,7 @@ from collections.abc import AsyncGenerator, Callable, Sequence
 from dataclasses import dataclass
 
 from agent.conversation import Message
-from agent.engine import EngineError
+from agent.engine import EngineError, Prefill
 
 Script = Sequence[str] | Callable[[Sequence[Message]], str]
 
@@ -30,6 +30,12 @@ class ScriptedEngine:
     fail_after: int | None = None
     """Words after which every answer fails; 0 fails in place of the first."""
 
+    end_of_turn: Callable[[Sequence[Message]], float] | None = None
+    """How probable it is, of some messages, that the caller has finished; None: the engine cannot tell."""
+
+    judging: float = 0.0
+    """Seconds that `prefill` takes."""
+
     name: str = "scripted"
 
     async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
@@ -41,6 +47,11 @@ class ScriptedEngine:
             yield token
         if self.fail_after is not None:
             raise EngineError(f"scripted failure after {self.fail_after} words")
+
+    async def prefill(self, messages: Sequence[Message]) -> Prefill:
+        """Judge the messages; that makes no answer come sooner."""
+        await asyncio.sleep(self.judging)
+        return Prefill(self.end_of_turn(messages) if self.end_of_turn else None)
 
     def _answer(self, messages: Sequence[Message]) -> str:
         if callable(self.script):

@@ -12,7 +12,7 @@ import numpy as np
 
 from agent.audio import INPUT_RATE, Samples
 from agent.conversation import Audio, Message, Text
-from agent.engine import EngineError
+from agent.engine import EngineError, Prefill
 from agent.threads import iterate
 from models import InputError, Model
 
@@ -39,6 +39,10 @@ class UltravoxEngine:
                     yield delta
         except (InputError, RuntimeError) as error:  # RuntimeError is what torch raises, out of memory included
             raise EngineError(f"the engine failed: {error}") from error
+
+    async def prefill(self, messages: Sequence[Message]) -> Prefill:  # noqa: ARG002
+        """Nothing yet: the model keeps no cache between requests."""
+        return Prefill()
 
     def close(self) -> None:
         """Let the thread end; requests that wait are dropped."""

@@ -13,9 +13,10 @@ import numpy as np
 from agent import events as wire
 from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Frame, Samples, Speech, Word, dbfs
 from agent.edge.speaker import PacedSpeaker
+from agent.engine import Engine
 from agent.hearing import Hearing
 from agent.objects import EventError, SessionObject
-from agent.reply import Stages
+from agent.reply import Speculation, Stages
 from agent.session import Session
 from agent.trace import Trace
 from agent.tts import TTSError
@@ -149,12 +150,18 @@ def tone(seconds: float) -> Samples:
     return (8000 * np.sin(2 * np.pi * 440 / RATE * np.arange(round(seconds * RATE)))).astype(np.int16)
 
 
-def simulate(script: Script, engine, voice: ToneVoice | None = None, settings: TurnSettings | None = None) -> Call:
+def simulate(
+    script: Script,
+    engine: Engine,
+    voice: ToneVoice | None = None,
+    settings: TurnSettings | None = None,
+    speculation: Speculation | None = None,
+) -> Call:
     """Run a whole call in virtual time."""
 
     async def call() -> Call:
         caller = Caller(script)
-        stages = Stages(engine, voice or ToneVoice())
+        stages = Stages(engine, voice or ToneVoice(), speculation or Speculation())
         session = Session(
             caller,
             stages,

@@ -8,12 +8,12 @@ from tests.simulation.caller import Call, Say, Send, ToneVoice, Wait, simulate
 
 STORY = " ".join(f"word{n}" for n in range(40)) + "."
 WORD = 0.25
+START = 1.0
 
 
 def interrupted_after(seconds: float) -> Call:
-    """A story that starts at 1.1 s (0.5 s speech, 0.5 s silence, 0.1 s engine) and is interrupted so much later."""
-    start = 1.1
-    script = [Say(0.5), Wait(start - 0.5 + seconds), Say(0.6), Wait(2)]
+    """A story that starts at 1 s (0.5 s speech, 0.5 s silence, in which it was prepared) and is interrupted so much later."""
+    script = [Say(0.5), Wait(START - 0.5 + seconds), Say(0.6), Wait(2)]
     return simulate(script, ScriptedEngine([STORY, "Yes?"], first_token=0.1, per_token=0), ToneVoice(word_seconds=WORD))
 
 
@@ -24,9 +24,9 @@ def words(text: str) -> int:
 @pytest.mark.parametrize("seconds", [0.5, 1.0, 3.3, 7.0])
 def test_the_agent_stops_within_120_ms_of_the_onset(seconds):
     call = interrupted_after(seconds)
-    onset = 1.1 + seconds
+    onset = START + seconds
     start, end = call.caller.audible()[0]
-    assert start == pytest.approx(1.1, abs=0.03)
+    assert start == pytest.approx(START, abs=0.03)
     assert onset < end <= onset + 0.12
 
 
@@ -111,4 +111,4 @@ def test_a_session_may_forbid_interruptions():
 def test_hanging_up_cuts_the_answer():
     call = simulate([Say(0.5), Wait(2)], ScriptedEngine([STORY], first_token=0.1, per_token=0))
     assert call.traces[0].status == "cancelled"
-    assert words(call.session.conversation.messages[-1].text) == 5
+    assert words(call.session.conversation.messages[-1].text) == 6

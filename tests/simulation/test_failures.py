@@ -65,7 +65,7 @@ def test_a_broken_event_is_answered_and_the_call_goes_on(text, code):
 
 def test_a_second_response_is_refused_and_the_first_goes_on():
     script = [Say(0.5), Wait(0.55), Send('{"type":"response.create","event_id":"mine"}'), Wait(3)]
-    call = simulate(script, ScriptedEngine(["The only answer."], first_token=0.3))
+    call = simulate(script, ScriptedEngine(["The only answer."], first_token=0.6))
     [error] = [event.error for _, event in call.caller.log if isinstance(event, events.Error)]
     assert (error.code, error.event_id) == ("conversation_already_has_active_response", "mine")
     assert [answer.status for answer in answers(call)] == ["completed"]

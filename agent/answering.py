@@ -1,0 +1,88 @@
+"""What one call answers: the reply that is being said, and the one that is prepared in case the caller's turn is over.
+
+Takes the conversation as it stands and decides which reply answers it. Never two at once: a reply that is due cuts off an older one,
+and a prepared one is used only for exactly the messages that it was prepared for.
+"""
+
+import asyncio
+import itertools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+
+from agent.conversation import Conversation, Message
+from agent.edge import Edge
+from agent.reply import Judge, Reason, Reply, Stages
+from agent.response import ResponseEvents
+
+
+@dataclass
+class Answering:
+    """A call's replies; all of its tasks belong to `tasks`."""
+
+    edge: Edge
+    stages: Stages
+    conversation: Conversation
+    call_id: str
+    tasks: asyncio.TaskGroup
+    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    """Ids count up, so that two runs of one conversation have equal events."""
+    _reply: Reply | None = None
+    _prepared: tuple[Reply, tuple[Message, ...]] | None = None
+    _tries: int = 0
+
+    @property
+    def generating(self) -> str | None:
+        """The id of the response that is being made."""
+        return self._reply.id if self._reply and self._reply.generating else None
+
+    @property
+    def active(self) -> bool:
+        """A reply is being made or heard."""
+        return self._reply is not None and self._reply.active
+
+    def prepare(self, messages: Sequence[Message], judge: Judge) -> None:
+        """The turn that ends `messages` may be over: begin its answer, unless another is active or the engine is late already."""
+        limits = self.stages.speculation
+        if self.active or len(self.stages.waiting) >= limits.busy or not limits.tries:
+            return
+        ahead = self._tries < limits.tries
+        self._tries += ahead
+        reply = self._new(messages[-1].id)
+        reply.start(self.tasks, messages, lambda prefill: judge(prefill) and ahead)
+        reply.trace.hit = ahead
+        self._prepared = reply, tuple(messages)
+
+    def withdraw(self) -> None:
+        """The turn is not over: nothing remains of what was prepared."""
+        if self._prepared:
+            self._prepared[0].cancel("turn_detected")
+            self._prepared = None
+
+    def answer(self, messages: Sequence[Message], speech_stopped: float | None = None) -> None:
+        """The turn that ends `messages` is over: answer it, unless an answer is being made. What plays of an older one is cut off."""
+        if self.generating:
+            self.withdraw()
+            return
+        self.interrupt("turn_detected")
+        match self._prepared:
+            case reply, prepared if prepared == tuple(messages):
+                self._prepared = None
+            case _:
+                self.withdraw()
+                reply = self._new(self.conversation.last_id)
+                reply.start(self.tasks, messages)
+        reply.trace.tries, self._tries = self._tries, 0
+        if speech_stopped is not None:
+            reply.trace.mark("speech_stopped", speech_stopped)
+        reply.open()
+        self._reply = reply
+
+    def interrupt(self, reason: Reason) -> None:
+        """Cancel the reply, if one is being made or played."""
+        if self._reply:
+            self._reply.cancel(reason)
+
+    def _new(self, previous: str | None) -> Reply:
+        response, item = f"resp_{next(self.numbers)}", f"item_{next(self.numbers)}"
+        wire = ResponseEvents(self.edge, self.call_id, response, item, previous)
+        return Reply(self.stages, self.edge.speaker, wire, self.conversation)
