@@ -37,8 +37,8 @@ class LanguageModel(nn.Module):
         self.lm_head = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
 
     def embed(self, ids: Tensor) -> Tensor:
-        """Look up input embeddings: [...] int64 -> [..., width]."""
-        rows: Tensor = self.model.embed_tokens(ids)
+        """Look up input embeddings: [...] int64 on any device -> [..., width]."""
+        rows: Tensor = self.model.embed_tokens(ids.to(self.model.embed_tokens.weight.device))
         return rows
 
     def forward(self, rows: Tensor, cache: Cache | None = None) -> Tensor:

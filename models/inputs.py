@@ -12,10 +12,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from models.features import RATE
+from models.config import UltravoxConfig
+from models.features import RATE, frame_count
 
 PLACEHOLDER = "<|audio|>"
 LONGEST = 600  # seconds of one audio
+_FRAMES_PER_POSITION = 2  # mel frames per encoder frame; times the projector's stack: per row
 ROLES = ("system", "user", "assistant", "tool")
 
 Messages = Sequence[dict[str, Any]]
@@ -34,6 +36,55 @@ class Inputs:
     audio_lens: list[int]  # mel frames
     audio_token_len: list[int]  # positions
     audio_token_start_idx: list[int]  # position of the first filler
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """Up to 30 s of an audio, which are encoded together, and the positions that their rows take."""
+
+    audio: int  # index of the audio
+    number: int  # of the window within the audio
+    frames: int  # mel frames
+    start: int  # first position
+    count: int  # positions
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What stands where in a prompt; nothing is computed yet."""
+
+    ids: list[int]  # filler ids where audio goes
+    windows: list[Window]
+
+
+def plan(
+    prompt: str, lengths: Sequence[int], encode: Callable[[str], list[int]], filler: int, config: UltravoxConfig
+) -> Plan:
+    """Lay out a prompt (text with one placeholder per audio) and audios of so many samples.
+
+    Raises InputError when placeholders and audios are not equally many.
+    """
+    per_row = _FRAMES_PER_POSITION * config.projector.stack
+    cuts = [window_lengths(frame_count(samples), config.audio.max_mel_frames) for samples in lengths]
+    counts = [[-(-frames // per_row) for frames in frames_of] for frames_of in cuts]
+    ids, starts = expand(prompt, counts, encode, filler)
+    places = [
+        (audio, number, frames) for audio, frames_of in enumerate(cuts) for number, frames in enumerate(frames_of)
+    ]
+    windows = [
+        Window(audio, number, frames, start, -(-frames // per_row))
+        for (audio, number, frames), start in zip(places, starts, strict=True)
+    ]
+    return Plan(ids, windows)
+
+
+def check_length(planned: Plan, positions: int) -> None:
+    """Refuse a prompt that is longer than so many positions; raises InputError."""
+    if (length := len(planned.ids)) > positions:
+        of_audio = sum(window.count for window in planned.windows)
+        raise InputError(
+            f"the prompt takes {length} tokens ({of_audio} of them audio); the model's window holds {positions}"
+        )
 
 
 def waveform(audio: Any, rate: int = RATE) -> Tensor:

@@ -11,12 +11,10 @@ import torch
 from torch import Tensor
 
 from models.cache import Cache
-from models.features import frame_count, log_mel
-from models.inputs import InputError, Inputs, Messages, check_messages, expand, waveform, window_lengths
+from models.features import log_mel
+from models.inputs import InputError, Inputs, Messages, Plan, check_length, check_messages, plan, waveform
 from models.tokenizer import Detokenizer, Tokenizer
 from models.ultravox import Ultravox
-
-_FRAMES_PER_POSITION = 2  # mel frames per encoder frame; times the projector's stack: per row
 
 
 class Model:
@@ -30,15 +28,11 @@ class Model:
         self.config = network.config
         self.tokenizer = tokenizer
         self.stop = stop  # ids that end an answer
+        self.dtype = network.audio_tower.conv1.weight.dtype
+        self.device = network.audio_tower.conv1.weight.device
+        self.window = network.config.text.max_positions  # of prompt and answer together
+        self.parameters = sum(parameter.numel() for parameter in network.parameters())
         self._network = network
-
-    @property
-    def dtype(self) -> torch.dtype:
-        return self._network.audio_tower.conv1.weight.dtype
-
-    @property
-    def device(self) -> torch.device:
-        return self._network.audio_tower.conv1.weight.device
 
     @torch.no_grad()
     def prepare(self, prompt: str, audios: Sequence[Any] = ()) -> Inputs:
@@ -49,21 +43,21 @@ class Model:
         not that, when placeholders and audios differ in number, or when the prompt is longer than the model's window.
         """
         waves = [waveform(audio) for audio in audios]
-        longest = self.config.audio.max_mel_frames
-        windows = [window_lengths(frame_count(wave.shape[0]), longest) for wave in waves]
-        per_row = _FRAMES_PER_POSITION * self.config.projector.stack
-        counts = [[-(-frames // per_row) for frames in lengths] for lengths in windows]
-        ids, starts = expand(prompt, counts, self.tokenizer.encode, self.tokenizer.eos)
-        token_len = [count for of_audio in counts for count in of_audio]
-        self._check_window(len(ids), sum(token_len))
+        planned = self.plan(prompt, [len(wave) for wave in waves])
+        check_length(planned, self.window)
         mels = [log_mel(wave.to(self.device), self.config.audio.mels) for wave in waves]
+        longest = self.config.audio.max_mel_frames
         return Inputs(
-            input_ids=torch.tensor(ids, dtype=torch.int64),
+            input_ids=torch.tensor(planned.ids, dtype=torch.int64),
             mel=[window for mel in mels for window in torch.split(mel, longest, dim=-1)],
-            audio_lens=[frames for lengths in windows for frames in lengths],
-            audio_token_len=token_len,
-            audio_token_start_idx=starts,
+            audio_lens=[window.frames for window in planned.windows],
+            audio_token_len=[window.count for window in planned.windows],
+            audio_token_start_idx=[window.start for window in planned.windows],
         )
+
+    def plan(self, prompt: str, lengths: Sequence[int] = ()) -> Plan:
+        """Lay out a prompt and audios of so many samples, however long. Raises InputError when they do not match."""
+        return plan(prompt, lengths, self.tokenizer.encode, self.tokenizer.eos, self.config)
 
     @torch.no_grad()
     def encode(self, mel: Tensor) -> Tensor:
@@ -111,7 +105,7 @@ class Model:
 
     def _stream(self, inputs: Inputs, max_new_tokens: int, temperature: float) -> Generator[str, None, None]:
         length = inputs.input_ids.shape[0]
-        limit = min(max_new_tokens, self.config.text.max_positions - length + 1)  # the last token needs no position
+        limit = min(max_new_tokens, self.window - length + 1)  # the last token needs no position
         cache = Cache(self.config.text.layers, capacity=length + limit)
         text = Detokenizer(self.tokenizer)
         rows = self._rows(inputs)
@@ -121,7 +115,7 @@ class Model:
                 break
             if delta := text.push(token):
                 yield delta
-            rows = self._embed(torch.tensor([token]))
+            rows = self._network.language_model.embed(torch.tensor([[token]]))
         if rest := text.end():
             yield rest
 
@@ -135,20 +129,10 @@ class Model:
     @torch.inference_mode()
     def _rows(self, inputs: Inputs) -> Tensor:
         """Embed the ids and write each window's projected rows over its fillers: [1, T, text width]."""
-        rows = self._embed(inputs.input_ids)
+        rows = self._network.language_model.embed(inputs.input_ids[None])
         for mel, start, count in zip(inputs.mel, inputs.audio_token_start_idx, inputs.audio_token_len, strict=True):
             rows[0, start : start + count] = self.project(self.encode(mel))
         return rows
-
-    @torch.inference_mode()
-    def _embed(self, ids: Tensor) -> Tensor:
-        return self._network.language_model.embed(ids.to(self.device))[None]
-
-    def _check_window(self, tokens: int, of_audio: int) -> None:
-        if tokens > (window := self.config.text.max_positions):
-            raise InputError(
-                f"the prompt takes {tokens} tokens ({of_audio} of them audio); the model's window holds {window}"
-            )
 
 
 def _choose(logits: Tensor, temperature: float) -> int:

@@ -1,16 +1,20 @@
 """The in-process engine's shell: messages become a chat, the model's thread never blocks the loop, a cancelled answer stops."""
 
 import asyncio
+import os
 import threading
 from contextlib import aclosing
 
 import numpy as np
 import pytest
+import torch
 
 from agent.conversation import Audio, Message, Text
 from agent.engine import EngineError, load
 from agent.engine.ultravox import UltravoxEngine, as_chat
 from models import CheckpointError, InputError
+from models.inputs import Plan
+from tests.models import checkpoints
 
 SPEECH = np.arange(3, dtype=np.int16)
 
@@ -21,6 +25,8 @@ def message(role, *content):
 
 class CountingModel:
     """Streams numbers; each waits for `go`, so that a test decides how far decoding gets."""
+
+    window = 40
 
     def __init__(self, numbers=1000, error=None):
         self.decoded = 0
@@ -37,6 +43,13 @@ class CountingModel:
         if self._error:
             raise self._error
         return self._stream()
+
+    def prompt(self, chat):
+        return "".join(message["content"] for message in chat)
+
+    def plan(self, prompt, lengths):
+        """One position a letter."""
+        return Plan(list(map(ord, prompt)), [])
 
     def _stream(self):
         try:
@@ -97,6 +110,18 @@ async def test_answers_queue_and_a_cancelled_request_never_starts():
     engine.close()
 
 
+async def test_the_oldest_turns_are_forgotten_so_that_the_answer_has_room():
+    model = CountingModel(numbers=0)
+    engine = UltravoxEngine(model, "counting", 1000)
+    turns = [message("user", Text("twelve chars")), message("assistant", Text("ten chars!"))] * 2
+    async for _ in engine.reply([message("system", Text("Be kind.")), *turns, message("user", Text("newest"))]):
+        pass
+    chat, _ = model.chats[-1]
+    assert [turn["content"] for turn in chat] == ["Be kind.", "newest"]
+    assert len(model.prompt(chat)) <= 30
+    engine.close()
+
+
 async def _collect(engine, text):
     return "".join([delta async for delta in engine.reply([message("user", Text(text))])])
 
@@ -113,3 +138,19 @@ async def test_what_the_model_raises_costs_the_turn(error):
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=str(tmp_path)):
         load(str(tmp_path), "cpu", 10)
+
+
+@pytest.fixture
+def threads():
+    before = torch.get_num_threads()
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.mark.parametrize(("small", "expected"), [(1e9, 1), (1e3, len(os.sched_getaffinity(0)))])
+def test_a_small_model_gets_one_thread_and_a_large_one_every_core(tmp_path, monkeypatch, threads, small, expected):
+    checkpoint, _ = checkpoints.write(tmp_path, "whole")
+    monkeypatch.setattr("agent.engine.SMALL", small)
+    torch.set_num_threads(3)
+    load(str(checkpoint), "cpu", 3).close()
+    assert torch.get_num_threads() == expected

@@ -1,11 +1,15 @@
 """What to say. One protocol, one file per engine."""
 
+import os
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
 from agent.conversation import Message
+
+SMALL = 100e6
+"""Parameters below which one thread is best: two must meet after every small step, which takes up to 100 times longer when cores are shared."""
 
 
 @dataclass(frozen=True)
@@ -47,6 +51,8 @@ def load(model: str, device: str, max_new_tokens: int) -> Engine:
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_model(model, device=device)
+    if loaded.device.type == "cpu":
+        torch.set_num_threads(1 if loaded.parameters < SMALL else len(os.sched_getaffinity(0)))
     return UltravoxEngine(
         loaded, f"{Path(model).name} on {loaded.device}, {str(loaded.dtype).removeprefix('torch.')}", max_new_tokens
     )

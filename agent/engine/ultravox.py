@@ -15,9 +15,8 @@ from agent.conversation import Audio, Message, Text
 from agent.engine import EngineError, Prefill
 from agent.threads import iterate
 from models import InputError, Model
-
-PLACEHOLDER = "<|audio|>"
-"""Where an audio goes in the text of a chat message."""
+from models.history import Chat, fit
+from models.inputs import PLACEHOLDER, Messages
 
 
 class UltravoxEngine:
@@ -49,8 +48,16 @@ class UltravoxEngine:
         self._executor.shutdown(wait=True, cancel_futures=True)
 
     def _generate(self, messages: Sequence[Message]) -> Iterator[str]:
-        chat, audios = as_chat(messages)
+        chat, audios = self._fit(*as_chat(messages))
         return self._model.generate(chat, audios, self._max_new_tokens)
+
+    def _fit(self, chat: Messages, audios: Sequence[Samples]) -> Chat:
+        """Forget the oldest turns of a conversation that leaves no room for the answer, or for a quarter of the window."""
+        window = self._model.window
+        return fit(chat, audios, self._length, window - min(self._max_new_tokens, window // 4))
+
+    def _length(self, chat: Messages, audios: Sequence[Samples]) -> int:
+        return len(self._model.plan(self._model.prompt(chat), [len(samples) for samples in audios]).ids)
 
     def _warm_up(self) -> None:
         second = Message("warm-up", "user", (Audio(np.zeros(INPUT_RATE, np.int16)),))
