@@ -15,6 +15,18 @@ from agent.reply import Judge, Reason, Reply, Stages
 from agent.response import ResponseEvents
 
 
+@dataclass(frozen=True)
+class Wait:
+    """The silence that ended a turn."""
+
+    since: float
+    """The loop's time of the last speech sample."""
+    seconds: float
+    """How much was decided on."""
+    end_of_turn: float | None
+    """The engine's probability that it was the end, where it gave one."""
+
+
 @dataclass
 class Answering:
     """A call's replies; all of its tasks belong to `tasks`."""
@@ -48,7 +60,7 @@ class Answering:
         ahead = self._tries < limits.tries
         self._tries += ahead
         reply = self._new(messages[-1].id)
-        reply.start(self.tasks, messages, lambda prefill: judge(prefill) and ahead)
+        reply.start(self.tasks, messages, judge, ahead=ahead)
         reply.trace.hit = ahead
         self._prepared = reply, tuple(messages)
 
@@ -58,7 +70,7 @@ class Answering:
             self._prepared[0].cancel("turn_detected")
             self._prepared = None
 
-    def answer(self, messages: Sequence[Message], speech_stopped: float | None = None) -> None:
+    def answer(self, messages: Sequence[Message], waited: Wait | None = None) -> None:
         """The turn that ends `messages` is over: answer it, unless an answer is being made. What plays of an older one is cut off."""
         if self.generating:
             self.withdraw()
@@ -72,8 +84,9 @@ class Answering:
                 reply = self._new(self.conversation.last_id)
                 reply.start(self.tasks, messages)
         reply.trace.tries, self._tries = self._tries, 0
-        if speech_stopped is not None:
-            reply.trace.mark("speech_stopped", speech_stopped)
+        if waited:
+            reply.trace.mark("speech_stopped", waited.since)
+            reply.trace.wait, reply.trace.end_of_turn = waited.seconds, waited.end_of_turn
         reply.open()
         self._reply = reply
 

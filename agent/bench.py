@@ -2,7 +2,7 @@
 
 What is measured is what a caller's ear notices, from the samples that leave and arrive: voice-to-voice latency split by the server's
 marks, how long the agent talks on after the caller began to speak, and the server's processor time per call. Overhead is what the
-pipeline adds: voice to voice, less the configured end-of-turn silence, and less what the engine's time to its first token and the
+pipeline adds: voice to voice, less the silence that the turn's end was decided by, and less what the engine's time to its first token and the
 voice's to its first piece exceed that silence by.
 """
 
@@ -60,7 +60,7 @@ class Results:
     marks: dict[str, list[float]] = field(default_factory=dict)
 
     def add(self, turn: Turn, silence: float) -> None:
-        """Split one turn; `silence` is what is configured to end it, in milliseconds."""
+        """Split one turn; `silence` is what was to end it, in milliseconds."""
         marks = turn.marks
         engine = marks["first_token"] - marks["started"]
         voice = marks["first_audio"] - marks["first_chunk"]
@@ -180,9 +180,8 @@ async def _load(calls: int, url: str, process: psutil.Process, questions: Sequen
 
 
 def _silence(caller: Caller) -> float:
-    """The end-of-turn silence of the call's session, in milliseconds."""
-    created = next(event for _, event in caller.events if event["type"] == "session.created")
-    return float(created["session"]["audio"]["input"]["turn_detection"]["silence_duration_ms"])
+    """The silence that was decided on as the end of the last turn, in milliseconds."""
+    return float(next(event["wait_ms"] for _, event in reversed(caller.events) if event["type"] == "parley.trace"))
 
 
 def _summary(results: Results) -> dict[str, object]:

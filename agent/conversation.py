@@ -53,6 +53,11 @@ class Conversation:
         """The newest message's id, which events give as `previous_item_id`."""
         return self.messages[-1].id if self.messages else None
 
+    @property
+    def last_answer(self) -> str:
+        """The agent's words before the caller's turn; empty if it has said nothing."""
+        return next((message.text for message in reversed(self.messages) if message.role == "assistant"), "")
+
     def append(self, message: Message) -> None:
         """Add the newest message."""
         self.messages.append(message)

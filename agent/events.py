@@ -292,6 +292,7 @@ class TurnTrace(BaseModel, frozen=True):
     """Vendor event: when each stage of a turn happened, in milliseconds from `speech_stopped` (or the turn's first mark).
 
     `heard` are the words that were played: an answer can be cut after its `response.done`, and no other event tells them then.
+    The turn was over after `wait_ms` of silence, with the engine's probability `end_of_turn` of it, where there was one.
     `tries` answers were prepared before the turn was over; `hit` tells that the last of them was used, which saved `saved_ms`.
     """
 
@@ -300,6 +301,8 @@ class TurnTrace(BaseModel, frozen=True):
     status: str
     marks: dict[str, float]
     heard: str
+    wait_ms: int | None
+    end_of_turn: float | None
     tries: int
     hit: bool
     saved_ms: float

@@ -1,20 +1,26 @@
 """The microphone of one call: frames in, turns out, and the audio between any two of its samples.
 
-Cuts frames of 20 ms into the detector's own windows, keeps the last seconds for the turn's audio, and follows the capture clock, so
+Cuts frames of 20 ms into the detector's own windows, decides in each pause how long to wait, keeps the last seconds for the turn's audio, and follows the capture clock, so
 that a sample's number can be told as the loop's time.
 """
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
 
 from agent.audio import INPUT_RATE, Frame, SampleHistory, Samples
+from agent.endpointing import Endpointing, expectation
 from agent.objects import EventError
-from agent.turn import TurnDetector, TurnEnded, TurnEvent, TurnPaused, TurnSettings
+from agent.turn import SpeechStarted, TurnDetector, TurnEnded, TurnEvent, TurnPaused, TurnResumed, TurnSettings
 from agent.vad import VAD
 
 LEAST_COMMIT = 0.1
 """Seconds of audio below which a commit is refused, as OpenAI does."""
+
+
+CUT_OFF = 1.0
+"""Seconds: a caller who speaks again so soon after the last word of a turn had not finished it."""
 
 
 class Hearing:
@@ -27,7 +33,12 @@ class Hearing:
         self._detector: TurnDetector | None = TurnDetector(settings)
         """None while the client commits turns itself (push-to-talk)."""
         self._vad = vad
-        self._history = SampleHistory(settings.max_turn + settings.padding + settings.silence + 1)
+        self._endpointing = Endpointing()
+        self.end_of_turn: float | None = None
+        """The engine's probability in this pause, or the last one."""
+        self._last_word = -math.inf
+        """Last speech sample of the turn before."""
+        self._history = SampleHistory(settings.max_turn + settings.padding + settings.max_silence + 1)
         self._windowed: Samples = np.zeros(0, np.int16)
         self._uncommitted = 0
         self._captured = 0.0
@@ -40,11 +51,37 @@ class Hearing:
         while self._windowed.size >= self._vad.window:
             window, self._windowed = np.split(self._windowed, [self._vad.window])
             probability = self._vad(window)
-            event = self._detector.push(window.size, probability) if self._detector else None
-            if event:
+            if self._detector and (event := self._detector.push(window.size, probability)):
+                self._learn(self._detector, event)
                 yield event
         if self._detector and (event := self._detector.wait(self._history.end)):
+            self._learn(self._detector, event)
             yield event
+
+    def judge(self, end_of_turn: float | None) -> None:
+        """In a pause: the engine's probability that the turn is over, which decides how long to wait."""
+        self.end_of_turn = end_of_turn
+        if self._detector:
+            self._detector.silence = self._endpointing.wait(self._detector.settings, end_of_turn)
+
+    def expect(self, question: str) -> None:
+        """The caller answers these words of the agent now."""
+        self._endpointing.expected = expectation(question)
+
+    def _learn(self, detector: TurnDetector, event: TurnEvent) -> None:
+        """Take an event for what it says of the caller's pauses; a pause begins with what is known without the engine."""
+        match event:
+            case SpeechStarted(start=start):
+                gap = start / INPUT_RATE + detector.settings.padding - self._last_word / INPUT_RATE
+                if 0 < gap < CUT_OFF:
+                    self._endpointing.resumed(gap, self.end_of_turn)
+            case TurnPaused():
+                self.judge(None)
+            case TurnResumed(silence=silence):
+                self._endpointing.resumed(silence, self.end_of_turn)
+            case TurnEnded(speech_end=speech_end):
+                self._last_word = speech_end
+                self._endpointing.ended(self.end_of_turn)
 
     def detect(self, settings: TurnSettings | None) -> None:
         """Find turns with other settings from now on, also in the middle of one; None leaves it to the client."""

@@ -24,7 +24,7 @@ class ServerVAD(BaseModel, frozen=True):
 
 
 class SemanticVAD(BaseModel, frozen=True):
-    """`turn_detection` of type semantic_vad, which stock clients ask for; the server's configured turn settings serve it."""
+    """`turn_detection` of type semantic_vad: the silence that ends a turn is decided in each pause."""
 
     type: Literal["semantic_vad"] = "semantic_vad"
     eagerness: Literal["low", "medium", "high", "auto"] = "auto"

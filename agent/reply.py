@@ -21,14 +21,14 @@ from agent.audio import Speech
 from agent.chunk import chunks
 from agent.conversation import Conversation, Message, Text
 from agent.edge import Heard, Speaker
-from agent.engine import Engine, EngineError, Prefill
+from agent.engine import Engine, EngineError
 from agent.objects import Failure, StatusDetails
 from agent.response import ResponseEvents
 from agent.trace import Mark, Status, Trace
 from agent.tts import TTS, TTSError
 
-Judge = Callable[[Prefill], bool]
-"""Takes what the engine makes of a turn that may be over; tells whether to go on before it is."""
+Judge = Callable[[float | None], None]
+"""Takes the engine's probability that the turn is over, where it has one."""
 
 Reason = Literal["turn_detected", "client_cancelled"]
 
@@ -82,10 +82,12 @@ class Reply:
         """The response's id."""
         return self._wire.response_id
 
-    def start(self, tasks: asyncio.TaskGroup, messages: Sequence[Message], judge: Judge | None = None) -> None:
-        """Begin to answer `messages` in a task of `tasks`; with `judge`, by a prefill while the turn may still go on."""
+    def start(
+        self, tasks: asyncio.TaskGroup, messages: Sequence[Message], judge: Judge | None = None, *, ahead: bool = True
+    ) -> None:
+        """Begin to answer `messages` in a task of `tasks`: with `judge`, by a prefill; then, unless `ahead`, only once open."""
         self._mark("started")
-        self._task = tasks.create_task(self._run(messages, judge))
+        self._task = tasks.create_task(self._run(messages, judge, ahead=ahead))
 
     def open(self) -> None:
         """The turn is over: show and say what is prepared, and go on."""
@@ -106,12 +108,12 @@ class Reply:
             self._task.cancel()
             self._close(reason)
 
-    async def _run(self, messages: Sequence[Message], judge: Judge | None) -> None:
+    async def _run(self, messages: Sequence[Message], judge: Judge | None, *, ahead: bool) -> None:
         """Say the answer and play it to its end. An engine's or a voice's failure costs this reply; nothing else is caught."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 announcement = tasks.create_task(self._announce())
-                failure = await self._say(messages, judge)
+                failure = await self._say(messages, judge, ahead=ahead)
                 await self._opened.wait()
                 self._finish("failed" if failure else "completed", _failed(failure))
                 if "first_audio" not in self.trace.marks:
@@ -121,10 +123,14 @@ class Reply:
         finally:
             self._close("client_cancelled")
 
-    async def _say(self, messages: Sequence[Message], judge: Judge | None) -> EngineError | TTSError | None:
+    async def _say(
+        self, messages: Sequence[Message], judge: Judge | None, *, ahead: bool
+    ) -> EngineError | TTSError | None:
         """Queue the whole answer as speech; returns the failure that cut it short, if one did."""
         try:
-            if judge and not judge(await self._prefill(messages)):
+            if judge:
+                await self._prefill(messages, judge)
+            if not ahead:
                 await self._opened.wait()
             async with (
                 aclosing(self._decode(messages)) as deltas,
@@ -138,10 +144,12 @@ class Reply:
             return error
         return None
 
-    async def _prefill(self, messages: Sequence[Message]) -> Prefill:
+    async def _prefill(self, messages: Sequence[Message], judge: Judge) -> None:
+        """Let the engine hear the turn and, while it may still go on, judge whether it does."""
         prefill = await self._stages.engine.prefill(messages)
         self._mark("prefill_done")
-        return prefill
+        if not self._opened.is_set():
+            judge(prefill.end_of_turn)
 
     async def _decode(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
         """The engine's text; until the first of it comes, the engine counts as late."""

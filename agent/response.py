@@ -68,6 +68,8 @@ class ResponseEvents:
                 status=trace.status,
                 marks=trace.milliseconds(),
                 heard=heard,
+                wait_ms=None if trace.wait is None else round(1000 * trace.wait),
+                end_of_turn=trace.end_of_turn,
                 tries=trace.tries,
                 hit=trace.hit,
                 saved_ms=trace.saved_ms,

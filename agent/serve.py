@@ -72,7 +72,7 @@ def _greeting(server: Server, port: int) -> str:
         f"Parley is ready on http://{host}:{port}\n"
         f"  hears and answers  {stages.engine.name}\n"
         f"  speaks             {stages.voice.name}\n"
-        f"  finds turns        {settings.vad}, after {settings.turn.silence:g} s of silence"
+        f"  finds turns        {settings.vad}, after {'about ' if settings.turn.adaptive else ''}{settings.turn.silence:g} s of silence"
         + (
             "\n  wants its key      as a Bearer token; the page takes it as #key=… in its address"
             if settings.key

@@ -20,9 +20,9 @@ from aiortc import RTCIceServer
 from agent.config import Settings
 from agent.edge.webrtc import OfferError, WebRTCEdge, answer
 from agent.hearing import Hearing
-from agent.objects import AudioInput, AudioOutput, ServerVAD, SessionAudio, SessionObject
+from agent.objects import AudioInput, AudioOutput, SessionAudio, SessionObject
 from agent.reply import Stages
-from agent.session import Session
+from agent.session import Session, turn_detection
 from agent.vad import VAD
 
 MAX_OFFER_BYTES = 64 * 1024
@@ -166,14 +166,9 @@ class Server:
             _log.info("%s ended; %d in progress", call_id, len(self.calls))
 
     def _session_object(self, call_id: str) -> SessionObject:
-        turn = self.settings.turn
-        detection = ServerVAD(
-            threshold=turn.threshold,
-            prefix_padding_ms=round(1000 * turn.padding),
-            silence_duration_ms=round(1000 * turn.silence),
-        )
         audio = SessionAudio(
-            input=AudioInput(turn_detection=detection), output=AudioOutput(voice=self.stages.voice.name)
+            input=AudioInput(turn_detection=turn_detection(self.settings.turn)),
+            output=AudioOutput(voice=self.stages.voice.name),
         )
         return SessionObject(
             id=call_id, model=self.stages.engine.name, instructions=self.settings.instructions, audio=audio

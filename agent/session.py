@@ -10,11 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from agent import events
-from agent.answering import Answering
+from agent.answering import Answering, Wait
 from agent.audio import INPUT_RATE
 from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge
-from agent.engine import Prefill
 from agent.hearing import Hearing
 from agent.objects import EventError, InputAudio, Item, NewItem, SemanticVAD, ServerVAD, SessionObject, update_session
 from agent.reply import Stages, heard_text
@@ -22,6 +21,9 @@ from agent.turn import SpeechStarted, TurnEnded, TurnEvent, TurnPaused, TurnResu
 
 HYSTERESIS = 0.15
 """How far below the threshold speech goes on (silero-vad's own default)."""
+
+EAGERNESS = {"low": 2.0, "medium": 1.0, "auto": 1.0, "high": 0.5}
+"""Factor of all waits; OpenAI's longest are 8, 4 and 2 s."""
 
 
 class Session:
@@ -61,10 +63,11 @@ class Session:
                 self._edge.send(events.SpeechStarted(audio_start_ms=_wire_ms(start), item_id=self._speech_item))
                 if detection and detection.interrupt_response:
                     self._answering.interrupt("turn_detected")
+                self._hearing.expect(self.conversation.last_answer)
             case TurnPaused():
                 self._speech = Message(self._speech_item, "user", (Audio(self._hearing.audio(event)),))
                 if detection and detection.create_response:
-                    self._answering.prepare((*self._messages(), self._speech), self._judge)
+                    self._answering.prepare((*self._messages(), self._speech), self._hearing.judge)
             case TurnResumed():
                 self._speech = None
                 self._answering.withdraw()
@@ -72,11 +75,8 @@ class Session:
                 self._edge.send(events.SpeechStopped(audio_end_ms=_wire_ms(end), item_id=self._speech_item))
                 self._commit(event)
                 if detection and detection.create_response:
-                    self._answering.answer(self._messages(), self._hearing.time(event.speech_end))
-
-    def _judge(self, _prefill: Prefill) -> bool:
-        """Whether to prepare an answer before the turn is known to be over."""
-        return True
+                    wait = Wait(self._hearing.time(event.speech_end), event.silence, self._hearing.end_of_turn)
+                    self._answering.answer(self._messages(), wait)
 
     def _commit(self, turn: TurnEnded) -> None:
         """Make a turn's audio an item of the conversation."""
@@ -175,11 +175,29 @@ def turn_settings(session: SessionObject, configured: TurnSettings) -> TurnSetti
                 release=max(0.0, vad.threshold - HYSTERESIS),
                 padding=vad.prefix_padding_ms / 1000,
                 silence=vad.silence_duration_ms / 1000,
+                adaptive=False,
             )
-        case SemanticVAD():
-            return configured
+        case SemanticVAD(eagerness=eagerness):
+            factor = EAGERNESS[eagerness]
+            return replace(
+                configured,
+                adaptive=True,
+                patience=factor * configured.patience,
+                max_silence=factor * configured.max_silence,
+            )
         case None:
             return None
+
+
+def turn_detection(settings: TurnSettings) -> ServerVAD | SemanticVAD:
+    """What a session shows whose turns are found with the server's own settings."""
+    if settings.adaptive:
+        return SemanticVAD()
+    return ServerVAD(
+        threshold=settings.threshold,
+        prefix_padding_ms=round(1000 * settings.padding),
+        silence_duration_ms=round(1000 * settings.silence),
+    )
 
 
 def _already_active(response_id: str) -> EventError:

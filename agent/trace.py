@@ -31,6 +31,10 @@ class Trace:
     response: str
     status: Status = "in_progress"
     marks: dict[Mark, float] = field(default_factory=dict)
+    wait: float | None = None
+    """Seconds of silence that were decided on as the end of the turn."""
+    end_of_turn: float | None = None
+    """The engine's probability of it."""
     tries: int = 0
     """Answers prepared at pauses of this turn."""
     hit: bool = False

@@ -14,11 +14,12 @@ from agent.audio import INPUT_RATE
 
 Probability = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=60)]
+Factor = Annotated[float, Field(gt=0, le=10)]
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True, extra="forbid"))
 class TurnSettings:
-    """How a turn is found. Seconds, but for the two probabilities."""
+    """How a turn is found. Seconds, but for probabilities and factors."""
 
     threshold: Probability = 0.5
     """A window at or above this begins speech (OpenAI's server_vad default)."""
@@ -36,7 +37,28 @@ class TurnSettings:
     """Silence after which an answer is prepared in case the turn is over; so much of the silence belongs to the turn's audio."""
 
     silence: Seconds = 0.5
-    """Silence after which the turn is over (OpenAI's server_vad default)."""
+    """Silence after which the turn is over, or is when nothing else is known (OpenAI's server_vad default)."""
+
+    adaptive: bool = True
+    """Decide the silence in each pause, by the engine's probability, the caller's own pauses and what the agent asked for."""
+
+    min_silence: Seconds = 0.25
+    """However certain the end is."""
+
+    max_silence: Seconds = 4.0
+    """However doubtful it is (OpenAI's semantic_vad of medium eagerness)."""
+
+    patience: Factor = 1.0
+    """The decided silence times this."""
+
+    dictation: Factor = 1.6
+    """And times this after the agent asked for a number, a spelling or an address."""
+
+    yes_or_no: Factor = 0.8
+    """Or times this after it asked what yes or no answers."""
+
+    trust: Annotated[float, Field(ge=0, le=2)] = 1.0
+    """Weight of the engine's end-of-turn probability; 0: none."""
 
     max_turn: Seconds = 30.0
     """A turn that never ends is cut here: one window of the audio encoder."""
@@ -59,7 +81,9 @@ class TurnPaused:
 
 @dataclass(frozen=True)
 class TurnResumed:
-    """The caller went on after a pause."""
+    """The caller went on after a pause of `silence` seconds."""
+
+    silence: float
 
 
 @dataclass(frozen=True)
@@ -69,6 +93,8 @@ class TurnEnded:
     start: int
     speech_end: int
     end: int
+    silence: float = 0.0
+    """Seconds of silence that were to end it."""
 
 
 TurnEvent = SpeechStarted | TurnPaused | TurnResumed | TurnEnded
@@ -81,6 +107,8 @@ class TurnDetector:
     settings: TurnSettings
     position: int = 0
     """Samples judged so far."""
+    silence: float | None = None
+    """Seconds of silence that end the turn where they are decided in the pause; None: the settings'. A pause begins without."""
 
     _onset: int | None = None
     """First speech sample of what may become, or is, a turn."""
@@ -92,40 +120,41 @@ class TurnDetector:
         """Judge the stream's next window of `samples` samples by its probability of speech."""
         start, self.position = self.position, self.position + samples
         if probability >= (self.settings.threshold if self._onset is None else self.settings.release):
-            self._onset = start if self._onset is None else self._onset
-            self._speech_end = self.position
-        if self._onset is None:
-            return None
-        return self._in_turn(self._onset, self.position) if self._speaking else self._perhaps_speech(self._onset)
+            return self._hear(start)
+        if not self._speaking:
+            self._onset = None
+        return self.wait(self.position)
 
-    def wait(self, now: int) -> TurnEvent | None:
+    def wait(self, now: int) -> TurnPaused | TurnEnded | None:
         """Judge the silence at sample `now`, which may lie inside a window that is not complete yet."""
         if self._onset is None or not self._speaking:
             return None
-        return self._in_turn(self._onset, now)
-
-    def _perhaps_speech(self, onset: int) -> SpeechStarted | None:
-        """Believe in speech once it has lasted, forget it when it stopped before."""
-        if self._speech_end < self.position:
-            self._onset = None
-        elif self.position - onset >= self.settings.min_speech * INPUT_RATE:
-            self._speaking = True
-            return SpeechStarted(self._padded(onset))
-        return None
-
-    def _in_turn(self, onset: int, now: int) -> TurnPaused | TurnResumed | TurnEnded | None:
-        """Notice a pause and its end; end the turn after enough silence, or at its greatest length."""
         silence = (now - self._speech_end) / INPUT_RATE
-        if silence >= self.settings.silence or now - onset >= self.settings.max_turn * INPUT_RATE:
-            self._onset, self._speaking, self._paused = None, False, False
-            return TurnEnded(self._padded(onset), self._speech_end, now)
-        if self._paused and silence <= 0:
-            self._paused = False
-            return TurnResumed()
-        if not self._paused and silence >= self.settings.pause:
-            self._paused = True
-            return TurnPaused(self._padded(onset), self._speech_end)
-        return None
+        wanted = self.settings.silence if self.silence is None else self.silence
+        if silence >= wanted:
+            return self._end(self._onset, now, wanted)
+        if self._paused or silence < self.settings.pause:
+            return None
+        self._paused = True
+        return TurnPaused(self._padded(self._onset), self._speech_end)
+
+    def _hear(self, start: int) -> SpeechStarted | TurnResumed | TurnEnded | None:
+        """A window of speech: believe in it once it has lasted, and end a turn at its greatest length."""
+        silence, self._speech_end = start - self._speech_end, self.position
+        onset = self._onset = start if self._onset is None else self._onset
+        if not self._speaking:
+            self._speaking = self.position - onset >= self.settings.min_speech * INPUT_RATE
+            return SpeechStarted(self._padded(onset)) if self._speaking else None
+        if self.position - onset >= self.settings.max_turn * INPUT_RATE:
+            return self._end(onset, self.position, 0.0)
+        if not self._paused:
+            return None
+        self._paused, self.silence = False, None
+        return TurnResumed(silence / INPUT_RATE)
+
+    def _end(self, onset: int, now: int, silence: float) -> TurnEnded:
+        self._onset, self._speaking, self._paused, self.silence = None, False, False, None
+        return TurnEnded(self._padded(onset), self._speech_end, now, silence)
 
     def _padded(self, onset: int) -> int:
         return max(0, onset - round(self.settings.padding * INPUT_RATE))

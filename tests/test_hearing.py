@@ -9,7 +9,7 @@ from agent.objects import EventError
 from agent.turn import SpeechStarted, TurnEnded, TurnSettings
 from tests.simulation.caller import LevelVAD, tone
 
-SETTINGS = TurnSettings(padding=0.1, silence=0.2)
+SETTINGS = TurnSettings(padding=0.1, silence=0.2, adaptive=False)
 
 
 def hear(hearing, samples, start=100.0):
@@ -49,7 +49,7 @@ def test_a_sample_has_the_time_at_which_it_was_captured():
 
 
 def test_old_audio_is_forgotten():
-    hearing = Hearing(LevelVAD(), TurnSettings(max_turn=1, silence=0.2, padding=0))
+    hearing = Hearing(LevelVAD(), TurnSettings(max_turn=1, silence=0.2, max_silence=0.2, padding=0))
     hear(hearing, np.arange(16_000 * 5, dtype=np.int64).astype(np.int16))
     assert hearing.audio(TurnEnded(0, 16_000, 16_000)).size == 0
     assert hearing.audio(TurnEnded(0, 80_000, 80_000)).size <= 3 * 16_000

@@ -65,10 +65,12 @@ async def test_a_spoken_question_is_answered():
         assert trace["marks"] == turn.marks
         assert list(trace["marks"]) == [
             "speech_stopped",
-            "turn_ended",
+            "started",
+            "prefill_done",
             "first_token",
             "first_chunk",
             "first_audio",
+            "turn_ended",
             "playout_started",
             "done",
         ]

@@ -25,7 +25,7 @@ def test_speech_starts_once_it_has_lasted_and_ends_after_the_silence():
     assert events == [
         (22, SpeechStarted(onset - 4800)),
         (54, TurnPaused(onset - 4800, end)),  # the first at least 2400 after it
-        (65, TurnEnded(onset - 4800, end, 66 * WINDOW)),  # the first window at least 8000 samples after the end
+        (65, TurnEnded(onset - 4800, end, 66 * WINDOW, 0.5)),  # the first window at least 8000 samples after the end
     ]
 
 
@@ -63,8 +63,28 @@ def test_silence_is_judged_inside_a_window():
         detector.push(WINDOW, probability)
     end = 10 * WINDOW
     assert detector.wait(end + 7999) is None
-    assert detector.wait(end + 8000) == TurnEnded(0, end, end + 8000)
+    assert detector.wait(end + 8000) == TurnEnded(0, end, end + 8000, 0.5)
     assert detector.wait(end + 8320) is None
+
+
+def test_the_silence_can_be_decided_in_the_pause():
+    detector = TurnDetector(SETTINGS)
+    for probability in [0.9] * 10 + [0.0] * 6:
+        detector.push(WINDOW, probability)
+    detector.silence = 0.21
+    end = 10 * WINDOW
+    assert detector.wait(end + 3200) is None
+    assert detector.wait(end + 3360) == TurnEnded(0, end, end + 3360, 0.21)
+    assert detector.silence is None
+
+
+def test_what_was_decided_in_one_pause_does_not_hold_in_the_next():
+    detector = TurnDetector(SETTINGS)
+    for probability in [0.9] * 10 + [0.0] * 6:
+        detector.push(WINDOW, probability)
+    detector.silence = 3.0
+    assert detector.push(WINDOW, 0.9) == TurnResumed(6 * WINDOW / 16_000)
+    assert detector.silence is None
 
 
 def test_a_turn_has_a_greatest_length():

@@ -15,9 +15,9 @@ from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Frame, Samples, 
 from agent.edge.speaker import PacedSpeaker
 from agent.engine import Engine
 from agent.hearing import Hearing
-from agent.objects import EventError, SessionObject
+from agent.objects import AudioInput, EventError, SessionAudio, SessionObject
 from agent.reply import Speculation, Stages
-from agent.session import Session
+from agent.session import Session, turn_detection
 from agent.trace import Trace
 from agent.tts import TTSError
 from agent.turn import TurnSettings
@@ -161,12 +161,13 @@ def simulate(
 
     async def call() -> Call:
         caller = Caller(script)
+        detection = AudioInput(turn_detection=turn_detection(settings or TurnSettings()))
         stages = Stages(engine, voice or ToneVoice(), speculation or Speculation())
         session = Session(
             caller,
             stages,
             Hearing(LevelVAD(), settings or TurnSettings()),
-            SessionObject(id="call", model=engine.name, instructions="Be brief."),
+            SessionObject(id="call", model=engine.name, instructions="Be brief.", audio=SessionAudio(input=detection)),
         )
         await session.run()
         return Call(caller, session, list(stages.traces), asyncio.get_running_loop().time())

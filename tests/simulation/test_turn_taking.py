@@ -110,7 +110,7 @@ def test_push_to_talk_leaves_the_turns_to_the_client():
 
 
 def test_a_sessions_silence_is_waited_for():
-    update = '{"type":"session.update","session":{"type":"realtime","audio":{"input":{"turn_detection":{"silence_duration_ms":200}}}}}'
+    update = '{"type":"session.update","session":{"type":"realtime","audio":{"input":{"turn_detection":{"type":"server_vad","silence_duration_ms":200}}}}}'
     call = simulate([Send(update), Say(1), Wait(2)], ScriptedEngine(["Yes."]))
     assert call.traces[0].milliseconds()["turn_ended"] == pytest.approx(200, abs=20)
 
