@@ -18,7 +18,7 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessi
 from agent.audio import Samples
 from agent.caller_audio import Ear, Mouth
 from agent.edge.channel import LABEL
-from agent.edge.patches import offer_addresses, receive
+from agent.edge.patches import listen, offer_addresses, receive
 from agent.edge.track import PacedTrack
 from agent.edge.webrtc import MALFORMED
 
@@ -77,7 +77,9 @@ class Caller:
         self._channel.on("message", self._take_event)
         self._channel.on("close", self._hung_up)
         connection.on("connectionstatechange", self._state_changed)
-        connection.addTrack(PacedTrack(self.mouth.pull, max_late=MAX_LATE_FRAMES))
+        self.track = PacedTrack(self.mouth.pull, max_late=MAX_LATE_FRAMES)
+        self.mouth.on_speech = self.track.wake
+        listen(connection.addTrack(self.track), self.track.report)
         receive(connection.getTransceivers()[0].receiver, self.ear.take)
 
     def send(self, event: Event) -> None:
@@ -97,8 +99,7 @@ class Caller:
             first = await self.until(lambda: self.ear.first(max(said, began - IN_FLIGHT_SECONDS)))
         async with asyncio.timeout(ANSWER_SECONDS):
             trace = await self.until(lambda: self.event("parley.trace", response))
-            over = self._loop.time() + IN_FLIGHT_SECONDS
-            await self.until(lambda: self.ear.sounds[-1].time > over or None)
+            await asyncio.sleep(IN_FLIGHT_SECONDS)
         words = self.event("response.output_audio_transcript.done", response) or {}
         last = self.ear.last or first
         return Turn(words.get("transcript", ""), trace["marks"], 1000 * (first - said), 1000 * (last - first))
@@ -106,11 +107,14 @@ class Caller:
     async def silence(self, seconds: float) -> float:
         """Wait until nothing audible was heard for so many seconds; when the last audible sample was."""
 
-        def look() -> float | None:
-            last = self.ear.last or self.started or 0.0
-            return last if self._loop.time() - last >= seconds else None
+        def last() -> float:
+            return self.ear.last or self.started or 0.0
 
-        return await self.until(look)
+        while (left := last() + seconds - self._loop.time()) > 0:
+            await asyncio.sleep(left)
+            if self._ended:
+                raise CallError("the server hung up")
+        return last()
 
     async def until(self, look: Callable[[], T | None]) -> T:
         """Wait until `look`, called after every event and every frame that is heard, gives something. Raises CallError."""

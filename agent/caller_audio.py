@@ -49,6 +49,8 @@ class Mouth:
         """`news` is called when an utterance began or ended."""
         self._loop = asyncio.get_running_loop()
         self._news = news
+        self.on_speech: Callable[[], None] = lambda: None
+        """Called when there is something to pull."""
         self._playout = Playout(FRAME)
         self._saying: list[Utterance] = []
 
@@ -62,6 +64,7 @@ class Mouth:
         self._saying.append(utterance)
         self._playout.push(samples)
         self._playout.end()
+        self.on_speech()
         return utterance
 
     def pull(self) -> Samples | None:

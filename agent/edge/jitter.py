@@ -1,14 +1,23 @@
 """RTP packets in the order they were sent, for a machine's ear.
 
-A machine needs no smooth playout, so a packet that is in order passes at once. A hole waits for two further packets (40 ms at the
-usual 20 ms each), or for whoever keeps the time to call `flush`; then it is given up, and nothing is held any longer: the delay
-always returns to nothing. Sequence numbers are compared modulo 2^16 (RFC 3550). Pure.
+A machine needs no smooth playout, so a packet that is in order passes at once. A hole waits for as long as packets of this stream
+have lately come out of order, 40 ms at most; then it is given up, and nothing is held any longer: the delay always returns to
+nothing. Sequence numbers are compared modulo 2^16 (RFC 3550). Pure: whoever calls knows the time.
 """
 
 from dataclasses import dataclass
 
-HOLD = 2
-"""Packets after a hole that are held before it is given up."""
+MAX_WAIT = 0.04
+"""Seconds: longest that a missing packet is waited for. What comes later is replaced better than awaited."""
+
+FIRST_WAIT = 0.02
+"""Seconds before anything is known of the stream: one packet."""
+
+MARGIN = 1.5
+"""A hole waits so many times as long as the latest packet of late was behind."""
+
+FORGET = 0.998
+"""What is left of that lateness after each packet: half after 7 s."""
 
 MAX_DROPOUT = 3000
 """Packets that may be missing at once before the stream counts as started anew (RFC 3550, appendix A.1)."""
@@ -39,42 +48,63 @@ class JitterBuffer:
     def __init__(self) -> None:
         self.received = 0
         self.lost = 0
-        """Holes that were given up; a packet that comes after that is counted as late too."""
+        """Packets that were given up; one that comes after that is counted as late too."""
         self.late = 0
-        """Packets that came after their hole was given up, and duplicates: dropped."""
+        """Packets that came after they were given up, and duplicates: dropped."""
+        self.reordered = 0
+        """Packets that came after a later one and in time."""
+        self._lateness = FIRST_WAIT / MARGIN
         self._next: int | None = None
         self._held: dict[int, Packet] = {}
+        self._given_up: dict[int, float] = {}
+        """For the last holes, when the first packet behind them came."""
 
     @property
-    def waiting_since(self) -> float | None:
-        """Arrival of the first packet that is held because one before it is missing; None when none is."""
-        return min((packet.arrival for packet in self._held.values()), default=None)
+    def wait(self) -> float:
+        """Seconds that a hole waits now, from the arrival of the first packet behind it."""
+        return min(MAX_WAIT, MARGIN * self._lateness)
+
+    @property
+    def due(self) -> float:
+        """When `expire` has something to give if nothing comes before; infinity while nothing is held."""
+        return min((packet.arrival for packet in self._held.values()), default=float("inf")) + self.wait
 
     def add(self, packet: Packet) -> list[Packet]:
         """The packets that can be played now that this one is there, in order."""
         self.received += 1
+        self._lateness *= FORGET
         if self._next is None:
             self._next = packet.sequence
         ahead = _distance(self._next, packet.sequence)
         if not -MAX_MISORDER <= ahead < MAX_DROPOUT:
-            before = self.flush()
-            self._next = (packet.sequence + 1) % 65536
-            return [*before, packet]
+            return self._start_anew(packet)
         if ahead < 0 or packet.sequence in self._held:
             self.late += 1
+            self._learn(packet, self._given_up.pop(packet.sequence, packet.arrival))
             return []
+        behind = [held.arrival for held in self._held.values() if _distance(packet.sequence, held.sequence) > 0]
+        if behind:
+            self.reordered += 1
+            self._learn(packet, min(behind))
         self._held[packet.sequence] = packet
-        ready = self._ready()
-        while len(self._held) >= HOLD:
+        return self._ready() + self.expire(packet.arrival)
+
+    def expire(self, now: float) -> list[Packet]:
+        """Give up the holes that have waited long enough, and let go of what is behind them, in order."""
+        ready: list[Packet] = []
+        while self._held and now >= self.due:
             ready += self._skip()
         return ready
 
-    def flush(self) -> list[Packet]:
-        """Give up every hole and let go of all that is held, in order."""
-        ready: list[Packet] = []
-        while self._held:
-            ready += self._skip()
-        return ready
+    def _start_anew(self, packet: Packet) -> list[Packet]:
+        """Another stream begins; what is held of the old one is played."""
+        before = self.expire(float("inf"))
+        self._next = (packet.sequence + 1) % 65536
+        return [*before, packet]
+
+    def _learn(self, packet: Packet, since: float) -> None:
+        """A packet came out of order, so long after one that was sent later."""
+        self._lateness = max(self._lateness, min(MAX_WAIT, packet.arrival - since))
 
     def _ready(self) -> list[Packet]:
         """Packets that follow one another from the next one on."""
@@ -90,6 +120,8 @@ class JitterBuffer:
         start = self._next
         missing, self._next = min((_distance(start, sequence), sequence) for sequence in self._held)
         self.lost += missing
+        since = min(packet.arrival for packet in self._held.values())
+        self._given_up = {(start + step) % 65536: since for step in range(min(missing, MAX_MISORDER))}
         return self._ready()
 
 

@@ -7,6 +7,7 @@ from typing import Protocol
 from agent.audio import Frame
 from agent.edge.jitter import Packet
 from agent.edge.rtp import Depacketizer
+from agent.edge.statistics import Reception
 
 MAX_QUEUED_FRAMES = 500
 """Frames (10 s) kept for a reader that does not keep up; beyond, the oldest are dropped."""
@@ -56,6 +57,11 @@ class Microphone:
         """Frames of 20 ms from the first packet on, until `close`."""
         while frame := await self._queue.get():
             yield frame
+
+    @property
+    def statistics(self) -> Reception:
+        """What the stream went through so far."""
+        return self._stream.statistics
 
     def close(self) -> None:
         """End the frames."""

@@ -10,9 +10,11 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 
 import aioice.ice
-from aiortc import RTCRtpReceiver
+from aiortc import RTCRtpReceiver, RTCRtpSender
 from aiortc.jitterbuffer import JitterFrame
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import AnyRtcpPacket, RtcpRrPacket, RtcpSrPacket, RtpPacket
+
+from agent.edge.statistics import Report
 
 CONSENT_INTERVAL = 1.5
 """Seconds between consent checks, ±20 %. Each waits 0.5 s for its answer."""
@@ -62,6 +64,21 @@ def receive(receiver: RTCRtpReceiver, take: Callable[[RtpPacket], None]) -> None
     receiver._RTCRtpReceiver__jitter_buffer = _Receive(take)  # type: ignore[attr-defined]  # noqa: SLF001
     # The decoder thread ends as soon as it starts when the end of its input is already there.
     receiver._RTCRtpReceiver__decoder_queue.put(None)  # type: ignore[attr-defined]  # noqa: SLF001
+
+
+def listen(sender: RTCRtpSender, take: Callable[[Report], None]) -> None:
+    """Let `take` have what the listener reports of a sender's stream, whenever a report comes."""
+    original = sender._handle_rtcp_packet  # noqa: SLF001
+
+    async def handle(packet: AnyRtcpPacket) -> None:
+        await original(packet)
+        if isinstance(packet, RtcpRrPacket | RtcpSrPacket):
+            for report in packet.reports:
+                if report.ssrc == sender._ssrc:  # noqa: SLF001
+                    round_trip = sender._RTCRtpSender__rtt  # type: ignore[attr-defined]  # noqa: SLF001
+                    take(Report(report.packets_lost, report.fraction_lost / 256, report.jitter, round_trip))
+
+    sender._handle_rtcp_packet = handle  # type: ignore[method-assign]  # noqa: SLF001
 
 
 aioice.ice.get_host_addresses = _host_addresses

@@ -5,6 +5,7 @@ simulated edge on a virtual clock. Everything happens on one event loop; nothing
 """
 
 import asyncio
+from collections.abc import Callable
 
 import numpy as np
 
@@ -24,6 +25,8 @@ class PacedSpeaker:
     def __init__(self, rate: int = OUTPUT_RATE, ahead_seconds: float = 2.0) -> None:
         """Give frames at `rate` samples per second; writers wait while more than `ahead_seconds` are queued."""
         self.rate = rate
+        self.on_speech: Callable[[], None] = lambda: None
+        """Called when there may be something to pull."""
         self._ahead = round(ahead_seconds * rate)
         self._playout = Playout(round(rate * FRAME_SECONDS))
         self._started = asyncio.Event()
@@ -57,6 +60,7 @@ class PacedSpeaker:
         words = [Word(self._position(word.sample) - self._playout.pushed, word.text) for word in speech.words]
         self._source_samples += speech.samples.size
         self._playout.push(self._resampler(speech.samples) if self._resampler else speech.samples, words)
+        self.on_speech()
 
     async def started(self) -> float:
         """The loop's time at which the reply's first frame was pulled."""
@@ -67,6 +71,7 @@ class PacedSpeaker:
         """Wait until all was pulled. Called after a reply's last write, so it also flushes the resampler."""
         self._flush()
         self._playout.end()
+        self.on_speech()
         while self._playout.buffered:
             await self._wait_for_pull()
 

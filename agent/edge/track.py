@@ -1,21 +1,26 @@
-"""The outgoing audio track: every 20 ms, by the loop's time, what is to be played, as one Opus packet.
+"""The outgoing audio track: every 20 ms, by the loop's time, what is to be played, as one packet.
 
-Takes frames of 960 samples at 48 kHz from `pull`, which is called at the moment a frame leaves; None is silence. Encodes here, in
-the loop: mono Opus costs less than the hand-over to a thread that aiortc would make. For a codec other than Opus it gives raw
-frames, which aiortc encodes itself.
+Takes frames of 960 samples at 48 kHz from `pull`, which is called at the moment a frame leaves; None is silence. After 0.2 s of it
+the transmission pauses (RFC 7587, section 3.1.3): the timestamps advance, a packet of one byte in 0.4 s keeps the way open, and
+nothing wakes up until `wake` tells of speech, which then leaves at once. Encodes here, in the loop: that costs less than the
+hand-over to a thread that aiortc would make.
 """
 
 import asyncio
+import contextlib
 import math
 from collections.abc import Callable
 from fractions import Fraction
+from typing import Any
 
 import av
 import numpy as np
 from aiortc import MediaStreamError, MediaStreamTrack
 
 from agent.audio import FRAME_SECONDS, Samples
+from agent.edge.codecs import OPUS, PAUSE_BYTES, Codec
 from agent.edge.speaker import OUTPUT_RATE
+from agent.edge.statistics import Report, Sending
 
 FRAME = round(OUTPUT_RATE * FRAME_SECONDS)
 TIME_BASE = Fraction(1, OUTPUT_RATE)
@@ -23,8 +28,8 @@ TIME_BASE = Fraction(1, OUTPUT_RATE)
 MAX_LATE_FRAMES = 3
 """After a stall, so many frames are sent at once; the time of older ones is skipped, so that a stall never becomes a burst."""
 
-BIT_RATE = 48_000
-"""Bits per second: full-band mono speech without audible loss (RFC 7587, section 3.1.1, gives 28 to 40 kb/s)."""
+KEEP_ALIVE_SECONDS = 0.4
+"""Between packets while the transmission pauses, as libopus itself does."""
 
 _SILENCE: Samples = np.zeros(FRAME, dtype=np.int16)
 
@@ -37,45 +42,78 @@ class PacedTrack(MediaStreamTrack):
     def __init__(self, pull: Callable[[], Samples | None], max_late: int = MAX_LATE_FRAMES) -> None:
         """`max_late` frames at most are sent at once after a stall."""
         super().__init__()
-        self.opus = True
-        """Whether Opus was negotiated; set before the connection is up."""
+        self.sent = Sending()
         self._pull = pull
         self._max_late = max_late
-        self._start: float | None = None
-        self._frame = 0
-        # Low delay: 2.5 ms of look-ahead where the speech mode has 6.5, and a third of its CPU time.
-        encoder = av.CodecContext.create("libopus", "w")
-        assert isinstance(encoder, av.AudioCodecContext)
-        encoder.format, encoder.layout, encoder.sample_rate = "s16", "mono", OUTPUT_RATE
-        encoder.bit_rate, encoder.time_base = BIT_RATE, TIME_BASE
-        encoder.options = {"application": "lowdelay", "vbr": "constrained"}
-        self._encoder = encoder
+        self._codec = OPUS
+        self._encoder = OPUS.encoder()
+        self._due: float | None = None
+        """When the last frame was due."""
+        self._timestamp = 0
+        """Its timestamp, at 48 kHz."""
+        self._pause: bytes | None = None
+        """The packet that says that silence follows, once it was sent."""
+        self._speech = asyncio.Event()
 
-    async def recv(self) -> "av.Packet[av.AudioStream] | av.AudioFrame":
+    def encode_as(self, codec: Codec) -> None:
+        """Use the codec that was negotiated; called before the connection is up."""
+        self._codec, self._encoder = codec, codec.encoder()
+
+    def wake(self) -> None:
+        """There may be something to pull."""
+        self._speech.set()
+
+    def report(self, report: Report) -> None:
+        """Take what the listener reports, and protect what is to come accordingly."""
+        self.sent.lost, self.sent.loss = report.lost, report.loss
+        self.sent.jitter, self.sent.round_trip = report.jitter / self._codec.clock, report.round_trip
+        self._encoder.expect_loss(report.loss)
+
+    async def recv(self) -> "av.Packet[Any]":
         """Wait until the next frame is due, then pull it."""
         if self.readyState != "live":
             raise MediaStreamError
-        await self._wait()
-        pulled = self._pull()
-        frame = av.AudioFrame.from_ndarray(
-            (_SILENCE if pulled is None else pulled).reshape(1, -1), format="s16", layout="mono"
-        )
-        frame.sample_rate, frame.time_base, frame.pts = OUTPUT_RATE, TIME_BASE, self._frame * FRAME
-        if not self.opus:
-            return frame
-        (packet,) = self._encoder.encode(frame)
-        # The encoder counts its look-ahead into the timestamps; the track's clock is the one that is kept.
-        packet.pts, packet.time_base = frame.pts, TIME_BASE
+        if self._pause:
+            payload = await self._resume(self._pause)
+        else:
+            await self._pace()
+            payload = self._encode(self._pull())
+        self.sent.packets += 1
+        self.sent.bytes += len(payload)
+        packet: av.Packet[Any] = av.Packet(payload)
+        packet.pts, packet.time_base = self._timestamp, TIME_BASE
         return packet
 
-    async def _wait(self) -> None:
-        """Sleep until the next frame is due; its number says when, counted from the first."""
+    def _encode(self, pulled: Samples | None) -> bytes:
+        """One frame as a packet; the pause begins when silence has made the encoder end its own."""
+        payload = self._encoder.encode(_SILENCE if pulled is None else pulled)
+        self._pause = payload if pulled is None and len(payload) <= PAUSE_BYTES else None
+        return payload
+
+    async def _pace(self) -> None:
+        """Sleep until the next frame is due."""
         now = asyncio.get_running_loop().time()
-        if self._start is None:
-            self._start = now
+        if self._due is None:
+            self._due = now
             return
-        self._frame += 1
-        late = (now - self._start) / FRAME_SECONDS - self._frame
-        if late > self._max_late:
-            self._frame += math.floor(late)
-        await asyncio.sleep(self._start + self._frame * FRAME_SECONDS - now)
+        late = max(0.0, (now - self._due) / FRAME_SECONDS - 1)
+        skipped = math.floor(late) if late > self._max_late else 0
+        self.sent.skipped += skipped
+        self._due += (1 + skipped) * FRAME_SECONDS
+        self._timestamp += (1 + skipped) * FRAME
+        await asyncio.sleep(self._due - now)
+
+    async def _resume(self, pause: bytes) -> bytes:
+        """Wait for speech and begin to send it at once; the packet that keeps the way open when none comes."""
+        await self._pace()
+        loop, pulled = asyncio.get_running_loop(), None
+        assert self._due is not None, "something was sent before the pause"
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout_at(self._due - FRAME_SECONDS + KEEP_ALIVE_SECONDS):
+                while (pulled := self._pull()) is None:
+                    self._speech.clear()
+                    await self._speech.wait()
+        now = max(self._due, loop.time())
+        self._timestamp += round((now - self._due) * OUTPUT_RATE)
+        self._due = now
+        return pause if pulled is None else self._encode(pulled)

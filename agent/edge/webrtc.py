@@ -5,6 +5,7 @@ caller hangs up, vanishes, does not connect within 15 s, or the data channel clo
 """
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Sequence
 
 from aiortc import (
@@ -19,16 +20,18 @@ from aiortc.sdp import MediaDescription, SessionDescription
 
 from agent.audio import Frame
 from agent.edge.channel import EventChannel
+from agent.edge.codecs import BIT_RATE, BY_NAME
 from agent.edge.microphone import Microphone
-from agent.edge.patches import offer_addresses, receive
+from agent.edge.patches import listen, offer_addresses, receive
 from agent.edge.speaker import PacedSpeaker
 from agent.edge.track import PacedTrack
 from agent.events import ClientEvent, ServerEvent
 
+OPUS_PARAMETERS = f"minptime=20;useinbandfec=1;usedtx=1;stereo=0;maxaveragebitrate={BIT_RATE}"
+"""Copies of lost frames, pauses instead of silence, and one channel: a machine hears no more in two."""
+
 CONNECT_SECONDS = 15.0
 """How long a caller may take from the answer to the connection."""
-
-CODECS = {"audio/opus", "audio/pcmu", "audio/pcma", "audio/g722"}
 
 MALFORMED = (ValueError, AssertionError, LookupError, AttributeError, StopIteration, TypeError)
 """What aiortc's parser raises for text that is no SDP."""
@@ -44,6 +47,8 @@ class WebRTCEdge:
     def __init__(self, connection: RTCPeerConnection) -> None:
         """Listens to the connection's events; there is at most one call per connection."""
         self.speaker = PacedSpeaker()
+        self.track = PacedTrack(self.speaker.pull)
+        self.speaker.on_speech = self.track.wake
         self.microphone = Microphone()
         self.channel = EventChannel(self.hang_up)
         self._connection = connection
@@ -112,14 +117,14 @@ async def answer(
     except asyncio.CancelledError:
         await edge.close()
         raise
-    return edge, connection.localDescription.sdp
+    return edge, _with_parameters(connection.localDescription.sdp)
 
 
 async def _negotiate(connection: RTCPeerConnection, edge: WebRTCEdge, offer: str) -> None:
     """Set both descriptions: the first audio section speaks and hears; everything else but the data channel is turned down."""
     await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
-    track = PacedTrack(edge.speaker.pull)
-    sender = connection.addTrack(track)
+    sender = connection.addTrack(edge.track)
+    listen(sender, edge.track.report)
     for transceiver in connection.getTransceivers():
         if transceiver.sender is sender:
             receive(transceiver.receiver, edge.microphone.add)
@@ -127,7 +132,7 @@ async def _negotiate(connection: RTCPeerConnection, edge: WebRTCEdge, offer: str
             transceiver.direction = "inactive"
     await connection.setLocalDescription(await connection.createAnswer())
     audio = _audio(SessionDescription.parse(connection.localDescription.sdp))
-    track.opus = audio.rtp.codecs[0].mimeType.lower() == "audio/opus"
+    edge.track.encode_as(BY_NAME[audio.rtp.codecs[0].mimeType.lower()])
 
 
 def _audio(description: SessionDescription) -> MediaDescription:
@@ -136,6 +141,15 @@ def _audio(description: SessionDescription) -> MediaDescription:
         if media.kind == "audio":
             return media
     raise OfferError("The offer has no audio section (m=audio).")
+
+
+def _with_parameters(answer: str) -> str:
+    """The answer with how we want Opus sent (RFC 7587, section 6.1), of which aiortc knows nothing."""
+    number = re.search(r"^a=rtpmap:(\d+) opus/", answer, re.MULTILINE | re.IGNORECASE)
+    if number is None:
+        return answer
+    end = answer.index("\n", number.end()) + 1
+    return f"{answer[:end]}a=fmtp:{number[1]} {OPUS_PARAMETERS}\r\na=ptime:20\r\n{answer[end:]}"
 
 
 def _checked(offer: str) -> str:
@@ -155,9 +169,9 @@ def _checked(offer: str) -> str:
         raise OfferError("The offer is not an SDP session description with media sections.")
     audio = _audio(description)
     offered = {codec.mimeType.lower() for codec in audio.rtp.codecs}
-    if not offered & CODECS:
+    if not offered & BY_NAME.keys():
         raise OfferError(
-            f"The offer has no codec that we have; it offers {', '.join(sorted(offered)) or 'none'}, we have {', '.join(sorted(CODECS))}."
+            f"The offer has no codec that we have; it offers {', '.join(sorted(offered)) or 'none'}, we have {', '.join(sorted(BY_NAME))}."
         )
     if audio.direction not in {None, "sendrecv", "recvonly"}:
         raise OfferError(f"The offer's audio is {audio.direction}: it must be able to receive the answer's speech.")

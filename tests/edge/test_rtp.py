@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from agent.audio import INPUT_FRAME, Frame, Samples, dbfs
-from agent.edge.jitter import Packet
-from agent.edge.rtp import HOLE_SECONDS, IDLE_SECONDS, OPUS, STATIC_CODECS, Depacketizer
+from agent.edge import opus
+from agent.edge.codecs import OPUS, by_payload_type
+from agent.edge.jitter import FIRST_WAIT, Packet
+from agent.edge.rtp import IDLE_SECONDS, MAX_CONCEALED, PAUSE_SECONDS, Depacketizer
+from tests.edge.speech import error, protected, vowel
 
 RATES = {96: 48_000, 0: 8_000, 8: 8_000, 9: 16_000}
 
@@ -20,7 +23,7 @@ def tone(seconds: float, rate: int) -> Samples:
 
 def encode(samples: Samples, payload_type: int = 96, first: int = 0, start: float = 100.0) -> list[Packet]:
     """Packets of 20 ms, each arriving the moment its last sample was captured; timestamps and numbers may wrap."""
-    codec, rate = STATIC_CODECS.get(payload_type, OPUS), RATES[payload_type]
+    codec, rate = by_payload_type(payload_type), RATES[payload_type]
     encoder = av.CodecContext.create(codec.name, "w")
     assert isinstance(encoder, av.AudioCodecContext)
     encoder.format, encoder.layout, encoder.sample_rate, encoder.time_base = "s16", "mono", rate, Fraction(1, rate)
@@ -67,16 +70,57 @@ def test_the_tone_survives_with_little_delay(payload_type):
     assert dbfs(out[-3200:]) == pytest.approx(dbfs(tone(0.2, 16_000)), abs=1.5)
 
 
-def test_a_lost_packet_is_silence_of_its_length_and_nothing_is_late_afterwards():
+def without(packets: list[Packet], *lost: int) -> list[Packet]:
+    return [packet for index, packet in enumerate(packets) if index not in lost]
+
+
+def test_a_lost_packet_is_made_up_and_nothing_is_late_afterwards():
     packets = encode(tone(1.0, 48_000))
     whole = joined(play(Depacketizer(), packets))
     stream = Depacketizer()
-    frames = [stream.add(packet) for index, packet in enumerate(packets) if index != 20]
+    frames = [stream.add(packet) for packet in without(packets, 20)]
     assert [len(given) for given in frames[18:24]] == [1, 1, 0, 3, 1, 1]
     out = joined([frame for given in frames for frame in given])
     assert out.size == whole.size
-    assert not out[20 * 320 + 16 : 21 * 320].any()
+    assert dbfs(out[20 * 320 : 21 * 320]) == pytest.approx(dbfs(whole[20 * 320 : 21 * 320]), abs=3)
     assert dbfs(out[25 * 320 :]) == pytest.approx(dbfs(whole[25 * 320 :]), abs=0.5)
+    counted = stream.statistics
+    assert (counted.lost, counted.concealed, counted.recovered, counted.silence) == (1, 1, 0, 0)
+
+
+@pytest.mark.parametrize("payload_type", [0, 8, 9])
+def test_codecs_without_concealment_repeat_what_was_last(payload_type):
+    packets = encode(tone(1.0, RATES[payload_type]), payload_type)
+    out = joined(play(Depacketizer(), without(packets, 20, 21)))
+    levels = [dbfs(out[n * 320 : (n + 1) * 320]) for n in range(19, 23)]
+    assert levels[1] == pytest.approx(levels[0] - 6, abs=1)
+    assert levels[2] == pytest.approx(levels[0] - 12, abs=1)
+    assert levels[3] == pytest.approx(levels[0], abs=1)
+
+
+def test_of_a_long_loss_only_the_start_is_made_up():
+    packets = encode(tone(1.0, 48_000))
+    stream = Depacketizer()
+    out = joined(play(stream, without(packets, *range(10, 30))))
+    assert out.size == 50 * 320
+    assert not out[(10 + MAX_CONCEALED) * 320 : 29 * 320].any()
+    assert stream.statistics.silence == pytest.approx(16 * 0.02)
+
+
+needs_libopus = pytest.mark.skipif(opus.library is None, reason="libopus is not there")
+
+
+@needs_libopus
+def test_a_lost_packet_is_recovered_from_the_one_behind_it():
+    packets = protected(vowel(2.0))
+    whole = joined(play(Depacketizer(), packets))
+    lost = list(range(22, 95, 4))
+    stream = Depacketizer()
+    out = joined(play(stream, without(packets, *lost)))
+    counted = stream.statistics
+    assert counted.recovered > 0.8 * len(lost), "libopus copies what matters"
+    assert (counted.lost, counted.recovered + counted.concealed, counted.silence) == (len(lost), len(lost), 0)
+    assert error(out, whole, lost) < 0.5 * error(whole, 0 * whole, lost)
 
 
 def test_reordered_and_repeated_packets_change_nothing():
@@ -117,13 +161,44 @@ def test_a_microphone_whose_clock_runs_fast_is_followed():
     assert max(map(abs, late)) < 0.001
 
 
-def test_a_gap_in_the_timestamps_is_silence_of_its_length():
+def test_a_gap_in_the_timestamps_without_a_loss_is_silence_of_its_length():
     packets = encode(tone(1.0, 48_000))
     resumed = [replace(p, sequence=p.sequence - 15) for p in packets[25:]]
-    frames = play(Depacketizer(), packets[:10] + resumed)
+    stream = Depacketizer()
+    frames = play(stream, packets[:10] + resumed)
     assert len(frames) == 50
-    assert not joined(frames)[10 * 320 + 16 : 25 * 320].any()
+    assert not joined(frames)[10 * 320 : 25 * 320].any()
     assert frames[-1].time == pytest.approx(packets[-1].arrival - OPUS.delay, abs=1e-3)
+    assert (stream.statistics.lost, stream.statistics.concealed) == (0, 0)
+
+
+def test_after_a_pause_of_any_length_each_packet_still_gives_its_frame_at_once():
+    stream = Depacketizer()
+    packets = encode(tone(1.0, 48_000))
+    play(stream, packets[:10])
+    resumed = [
+        replace(p, sequence=p.sequence - 10, timestamp=p.timestamp + 300, arrival=p.arrival + 300 / 48_000)
+        for p in packets[20:]
+    ]
+    counts = [len(stream.add(packet)) for packet in resumed]
+    assert counts == [11] + [1] * 29
+
+
+def test_after_a_packet_that_announces_a_pause_silence_goes_on_at_once():
+    stream = Depacketizer()
+    packets = encode(tone(1.0, 48_000))
+    play(stream, packets[:10])
+    stream.add(replace(packets[10], payload=b"\x08"))
+    last = packets[10].arrival
+    assert stream.tick(last + PAUSE_SECONDS - 0.001) == []
+    assert len(stream.tick(last + PAUSE_SECONDS)) == 2
+    assert [len(stream.tick(last + PAUSE_SECONDS + 0.02 * n)) for n in range(1, 20)] == [1] * 19
+    assert stream.statistics.silence == pytest.approx(21 * 0.02)
+    assert stream.statistics.lost == 0
+    # Speech goes on when it goes on, and what was lost in the pause is not made up.
+    resumed = [replace(p, sequence=p.sequence - 18) for p in packets[31:]]
+    assert len(play(stream, resumed)) == 19
+    assert stream.statistics.concealed == 0
 
 
 @pytest.mark.parametrize("jump", [3600 * 48_000, -3600 * 48_000, 2**31])
@@ -148,7 +223,7 @@ def test_while_no_packet_comes_silence_goes_on_by_the_clock():
     assert stream.tick(last + IDLE_SECONDS - 0.001) == []
     frames = stream.tick(last + IDLE_SECONDS)
     assert len(frames) == 5
-    assert not joined(frames)[16:].any()
+    assert not joined(frames).any()
     assert [len(stream.tick(last + IDLE_SECONDS + 0.02 * n)) for n in range(1, 6)] == [1] * 5
     assert stream.due == pytest.approx(last - OPUS.delay + 0.02 * 11)
     # The next packet comes with the timestamp of its time, and finds the silence already there.
@@ -170,7 +245,7 @@ def test_a_hole_at_the_end_of_a_talk_spurt_waits_no_longer_than_the_limit():
     packets = encode(tone(0.4, 48_000))
     play(stream, packets[:10])
     assert stream.add(packets[11]) == []
-    assert stream.due == pytest.approx(packets[11].arrival + HOLE_SECONDS)
+    assert stream.due == pytest.approx(packets[11].arrival + FIRST_WAIT, abs=1e-3)
     assert len(stream.tick(stream.due)) == 2
 
 
@@ -180,7 +255,8 @@ def test_empty_and_broken_packets_cost_nothing_but_themselves():
     packets[5] = replace(packets[5], payload=b"")
     packets[8] = replace(packets[8], payload=b"\xff" * 3)
     assert len(play(stream, packets)) == 20
-    assert stream.broken == 1
+    assert stream.statistics.broken == 1
+    assert stream.statistics.concealed == 1
 
 
 def test_a_change_of_codec_is_followed():

@@ -2,15 +2,19 @@
 
 import asyncio
 
-import av
 import numpy as np
 import pytest
 from aiortc import MediaStreamError
 
 from agent.audio import Samples, dbfs
-from agent.edge.rtp import OPUS, Decoder
-from agent.edge.track import FRAME, MAX_LATE_FRAMES, PacedTrack
+from agent.edge import opus
+from agent.edge.codecs import BY_NAME
+from agent.edge.opus import OpusDecoder
+from agent.edge.statistics import Report
+from agent.edge.track import FRAME, KEEP_ALIVE_SECONDS, MAX_LATE_FRAMES, PacedTrack
 from tests.simulation.loop import run
+
+needs_libopus = pytest.mark.skipif(opus.library is None, reason="libopus is not there")
 
 
 def tone(frames: int) -> Samples:
@@ -22,13 +26,16 @@ async def read(track: PacedTrack, count: int) -> list[tuple[float, int]]:
     out = []
     for _ in range(count):
         packet = await track.recv()
-        out.append((round(asyncio.get_running_loop().time(), 6), packet.pts // FRAME))
+        out.append((round(asyncio.get_running_loop().time(), 6), packet.pts / FRAME))
     return out
+
+
+SPEECH = tone(1)
 
 
 def test_a_packet_every_20_ms_without_drift():
     async def main():
-        return await read(PacedTrack(lambda: None), 500)
+        return await read(PacedTrack(lambda: SPEECH), 500)
 
     assert run(main()) == [(round(0.02 * n, 6), n) for n in range(500)]
 
@@ -36,11 +43,80 @@ def test_a_packet_every_20_ms_without_drift():
 def test_each_frame_is_pulled_at_the_moment_it_is_given():
     async def main():
         loop, pulls = asyncio.get_running_loop(), []
-        track = PacedTrack(lambda: pulls.append(loop.time()))
-        return [time for time, _ in await read(track, 10)], pulls
+
+        def pull() -> Samples:
+            pulls.append(loop.time())
+            return SPEECH
+
+        return [time for time, _ in await read(PacedTrack(pull), 10)], pulls
 
     given, pulls = run(main())
     assert given == pytest.approx(pulls)
+
+
+@needs_libopus
+def test_in_silence_the_transmission_pauses_but_for_keep_alives():
+    async def main():
+        track = PacedTrack(lambda: None)
+        return await read(track, 15), track.sent
+
+    given, sent = run(main())
+    times = [time for time, _ in given]
+    assert [number * 0.02 for _, number in given] == pytest.approx(times), "timestamps advance through silence"
+    gaps = np.diff(times)
+    pause = int(np.argmax(gaps > 0.03))
+    assert pause * 0.02 == pytest.approx(0.2, abs=0.03)
+    assert gaps[pause:] == pytest.approx(KEEP_ALIVE_SECONDS)
+    assert sent.packets == 15
+
+
+@needs_libopus
+@pytest.mark.parametrize("after", [0.91, 1.113, 1.39])
+def test_speech_ends_a_pause_at_once(after):
+    queue: list[Samples] = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        track = PacedTrack(lambda: queue.pop(0) if queue else None)
+
+        def speak() -> None:
+            queue.extend([SPEECH] * 5)
+            track.wake()
+
+        loop.call_at(after, speak)
+        loop.call_at(0.7, track.wake)  # for nothing
+        out = []
+        while loop.time() < after + 0.09:
+            packet = await track.recv()
+            out.append((loop.time(), packet.pts, len(bytes(packet))))
+        return out
+
+    packets = run(main())
+    spoken = [(time, pts) for time, pts, size in packets if size > 20 and time > 0.9][:5]
+    assert [time - after for time, _ in spoken] == pytest.approx([0.02 * n for n in range(5)], abs=1e-6)
+    assert [pts / 48_000 for _, pts in spoken] == pytest.approx([time for time, _ in spoken], abs=1e-4)
+    assert min(np.diff([pts for _, pts, _ in packets])) >= FRAME, "no two packets overlap"
+
+
+@needs_libopus
+def test_speech_never_overlaps_the_keep_alive_before_it():
+    queue: list[Samples] = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        track = PacedTrack(lambda: queue.pop(0) if queue else None)
+        times = [time for time, _ in await read(track, 14)]
+
+        def speak() -> None:
+            queue.append(SPEECH)
+            track.wake()
+
+        loop.call_later(0.005, speak)
+        await track.recv()
+        return times[-1], loop.time()
+
+    before, after = run(main())
+    assert after - before == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(
@@ -52,7 +128,7 @@ def test_each_frame_is_pulled_at_the_moment_it_is_given():
 )
 def test_after_a_stall_there_is_no_burst_and_the_clock_is_kept(stall, after):
     async def main():
-        track = PacedTrack(lambda: None)
+        track = PacedTrack(lambda: SPEECH)
         await read(track, 2)
         await asyncio.sleep(stall)
         return await read(track, 4)
@@ -63,7 +139,7 @@ def test_after_a_stall_there_is_no_burst_and_the_clock_is_kept(stall, after):
 
 def test_a_microphone_sends_all_that_it_heard_during_a_stall():
     async def main():
-        track = PacedTrack(lambda: None, max_late=50)
+        track = PacedTrack(lambda: SPEECH, max_late=50)
         await read(track, 2)
         await asyncio.sleep(0.5)
         return await read(track, 26)
@@ -73,31 +149,39 @@ def test_a_microphone_sends_all_that_it_heard_during_a_stall():
     assert packets[23:] == [(0.52, 25), (0.52, 26), (0.54, 27)]
 
 
-def test_what_is_encoded_can_be_heard_and_silence_is_silent():
+@pytest.mark.parametrize("name", BY_NAME)
+def test_what_is_encoded_can_be_heard_and_silence_is_silent(name):
     speech = np.split(tone(20), 20)
+    codec = BY_NAME[name]
 
     async def main():
-        frames = iter([*speech, *[None] * 20, *speech])
+        frames = iter([*speech, *[None] * 8, *speech])
         track = PacedTrack(lambda: next(frames))
-        return [bytes(await track.recv()) for _ in range(60)]
+        track.encode_as(codec)
+        return [bytes(await track.recv()) for _ in range(48)]
 
-    decode = Decoder(OPUS)
-    packets = run(main())
-    out = np.split(np.concatenate([decode(packet) for packet in packets]), 60)
-    assert [dbfs(frame) > -20 for frame in out[2:]] == [True] * 18 + [False] * 20 + [True] * 20
-    assert max(dbfs(frame) for frame in out[24:40]) < -60
-    assert max(len(packet) for packet in packets[36:40]) <= 4
+    decoder = codec.decoder()
+    out = [decoder.decode(packet) for packet in run(main())]
+    assert [dbfs(frame) > -20 for frame in out[2:20]] == [True] * 18
+    assert max(dbfs(frame) for frame in out[23:28]) < -50
+    assert [dbfs(frame) > -20 for frame in out[30:]] == [True] * 18
 
 
-def test_raw_frames_for_another_codec():
+@needs_libopus
+def test_reported_losses_are_protected_against():
     async def main():
-        track = PacedTrack(lambda: tone(1))
-        track.opus = False
-        return [await track.recv() for _ in range(3)]
+        frames = iter(np.split(tone(200), 200))
+        track = PacedTrack(lambda: next(frames))
+        before = [bytes(await track.recv()) for _ in range(50)]
+        track.report(Report(lost=3, loss=0.01, jitter=480, round_trip=0.05))
+        return before, [bytes(await track.recv()) for _ in range(50)], track.sent
 
-    frames = run(main())
-    assert all(isinstance(frame, av.AudioFrame) and frame.samples == FRAME for frame in frames)
-    assert [frame.pts for frame in frames] == [0, FRAME, 2 * FRAME]
+    before, after, sent = run(main())
+    decoder = OpusDecoder()
+    assert not any(decoder.recover(packet, 320) is not None for packet in before)
+    assert sum(decoder.recover(packet, 320) is not None for packet in after) > 25
+    assert (sent.lost, sent.loss, sent.jitter, sent.round_trip) == (3, 0.01, 0.01, 0.05)
+    assert (sent.packets, sent.bytes) == (100, sum(map(len, before + after)))
 
 
 def test_a_stopped_track_gives_nothing():
