@@ -1,0 +1,122 @@
+"""What waits between a client and its session: the client's events in their order, and texts on their way to the client.
+
+Both are bounded by whoever fills them: `Inbox.room` and `Outbox.below` say when to wait. Nothing here waits for a network.
+"""
+
+import asyncio
+from collections import deque
+
+from agent.events import ClientEvent, InputAudioBufferAppend, InputAudioBufferCommit
+
+MAX_WAITING_EVENTS = 256
+MAX_WAITING_BYTES = 1024 * 1024
+"""Events, and bytes of audio in them, that wait for the session; none are put in beyond."""
+
+
+class Inbox:
+    """What the client sent and the session has not dealt with, in order: audio for one reader, events for another, one at a time."""
+
+    def __init__(self) -> None:
+        self.room = asyncio.Event()
+        """Whether more may be put in."""
+        self._waiting: deque[tuple[ClientEvent | None, float]] = deque()
+        self._bytes = 0
+        self._audio_next = asyncio.Event()
+        self._event_next = asyncio.Event()
+        self.closed = False
+        self._changed()
+
+    def put(self, event: ClientEvent) -> None:
+        """Add what has just arrived. A commit is for all audio so far, also for what does not fill a frame."""
+        arrived = asyncio.get_running_loop().time()
+        if isinstance(event, InputAudioBufferCommit):
+            self._waiting.append((None, arrived))
+        self._waiting.append((event, arrived))
+        self._bytes += _size(event)
+        self._changed()
+
+    async def audio(self) -> tuple[InputAudioBufferAppend | None, float] | None:
+        """The oldest event, once it is audio, and when it arrived; (None, …) when the frame is to be filled up; None at the end."""
+        await self._audio_next.wait()
+        if self.closed:
+            return None
+        event, arrived = self._waiting[0]
+        assert event is None or isinstance(event, InputAudioBufferAppend)
+        return event, arrived
+
+    async def event(self) -> ClientEvent | None:
+        """The oldest event, once it is no audio; None at the end."""
+        await self._event_next.wait()
+        return None if self.closed else self._waiting[0][0]
+
+    def done(self) -> None:
+        """The oldest event is dealt with."""
+        if not self.closed:
+            self._bytes -= _size(self._waiting.popleft()[0])
+            self._changed()
+
+    def close(self) -> None:
+        """Forget what waits; both readers end."""
+        self.closed = True
+        self._waiting.clear()
+        self._changed()
+
+    def _changed(self) -> None:
+        """Tell both readers, and whoever fills the box, whether it is their turn."""
+        audio = bool(self._waiting) and isinstance(self._waiting[0][0], InputAudioBufferAppend | None)
+        _set(self._audio_next, self.closed or audio)
+        _set(self._event_next, self.closed or (bool(self._waiting) and not audio))
+        _set(self.room, self.closed or (len(self._waiting) < MAX_WAITING_EVENTS and self._bytes < MAX_WAITING_BYTES))
+
+
+class Outbox:
+    """Texts on their way to the client, the oldest first."""
+
+    def __init__(self) -> None:
+        self._waiting: deque[str] = deque()
+        self._unsent = 0
+        self._closed = False
+        self._news = asyncio.Event()
+        """Set and replaced at every change."""
+
+    def put(self, text: str) -> None:
+        """Add a text, or drop it after the end."""
+        if not self._closed:
+            self._waiting.append(text)
+            self._unsent += len(text)
+            self._changed()
+
+    async def next(self) -> str | None:
+        """The oldest text; None once the box is closed and empty."""
+        while not self._waiting:
+            if self._closed:
+                return None
+            await self._news.wait()
+        return self._waiting.popleft()
+
+    def sent(self, text: str) -> None:
+        """A text that `next` gave is on its way."""
+        self._unsent -= len(text)
+        self._changed()
+
+    async def below(self, limit: int) -> None:
+        """Wait until less than so much is unsent, or the box is closed."""
+        while self._unsent >= limit and not self._closed:
+            await self._news.wait()
+
+    def close(self) -> None:
+        """Take nothing more."""
+        self._closed = True
+        self._changed()
+
+    def _changed(self) -> None:
+        self._news.set()
+        self._news = asyncio.Event()
+
+
+def _size(event: ClientEvent | None) -> int:
+    return len(event.audio) if isinstance(event, InputAudioBufferAppend) else 0
+
+
+def _set(flag: asyncio.Event, value: bool) -> None:
+    flag.set() if value else flag.clear()
