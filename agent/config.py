@@ -72,6 +72,9 @@ class Settings(BaseSettings):
     key: SecretStr | None = None
     """API key that callers must send as `Authorization: Bearer KEY`. Set it in the environment, not on the command line."""
 
+    origins: tuple[str, ...] = ()
+    """Web origins, such as https://app.example, whose pages may call; left empty: pages of this machine, or any that have the key."""
+
     model: str = "demo"
     """`demo`, a checkpoint folder, or a hub id such as fixie-ai/ultravox-v0_4."""
 

@@ -1,0 +1,123 @@
+"""Who may call: API keys, the ephemeral secrets made with them, and the pages and host names that are trusted.
+
+An ephemeral secret (`ek_…`) is for a browser that must not know the key. It holds its own end and the session settings that are bound
+to it, compressed, and is signed with the key: nothing is stored, and a restart or a second server with the same key knows it too.
+Without a key everyone on this machine may call, but no page from elsewhere that a browser on this machine shows.
+"""
+
+import base64
+import hashlib
+import hmac
+import ipaddress
+import json
+import secrets
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import urlsplit
+
+from aiohttp import web
+from pydantic import SecretStr
+
+PREFIX = "ek_"
+"""agents-js refuses, in a browser, keys that begin otherwise."""
+
+MAX_SECRET = 16 * 1024
+"""Characters of a secret: it travels in a header."""
+
+SUBPROTOCOL = "openai-insecure-api-key."
+"""Before the key among a WebSocket's subprotocols: browsers can send no other header."""
+
+
+@dataclass(frozen=True)
+class Grant:
+    """What a request may do."""
+
+    session: dict[str, Any]
+    """Settings bound to its secret: a default for its sessions."""
+    may_mint: bool
+    """Whether it may make secrets: not with a secret."""
+
+
+class Keys:
+    """Checks requests and makes secrets."""
+
+    def __init__(
+        self,
+        key: SecretStr | None,
+        origins: tuple[str, ...],
+        now: Callable[[], float] = time.time,  # noqa: TID251  an end is a date in the world
+    ) -> None:
+        """`key` None: no key is needed. `origins` are the pages that may call; empty: those of this machine, or all that know the key."""
+        self._key = key.get_secret_value() if key else None
+        self._origins = origins
+        self._now = now
+        self._signing = hashlib.sha256(b"parley ek_" + (self._key or secrets.token_hex()).encode()).digest()
+
+    def check(self, request: web.Request) -> Grant:
+        """What a request may do. Raises HTTPUnauthorized without a valid key, HTTPForbidden for a page that is not trusted."""
+        origin = request.headers.get("Origin")
+        if origin is not None and not self.trusts(origin):
+            raise web.HTTPForbidden(
+                text=f"Pages of {origin} may not call this server; its setting `origins` says which may."
+            )
+        if self._key is None and not _is_loopback(f"//{request.host}"):
+            raise web.HTTPForbidden(text="Without a key this server answers only as localhost.")
+        token = _token(request)
+        if token.startswith(PREFIX):
+            return Grant(self._read(token), may_mint=False)
+        if self._key is not None and not hmac.compare_digest(token.encode(), self._key.encode()):
+            raise web.HTTPUnauthorized(text="Send the server's key as 'Authorization: Bearer KEY'.")
+        return Grant({}, may_mint=True)
+
+    def trusts(self, origin: str) -> bool:
+        """Whether pages of an origin (scheme, host and port) may call: without a key and a list, only this machine's."""
+        if self._origins:
+            return origin in self._origins
+        return self._key is not None or _is_loopback(origin)
+
+    def mint(self, session: dict[str, Any], seconds: int) -> tuple[str, int]:
+        """A secret with its settings, valid for so many seconds, and its end in seconds since 1970. Raises HTTPBadRequest if too long."""
+        end = int(self._now()) + seconds
+        content = base64.urlsafe_b64encode(zlib.compress(json.dumps([end, session]).encode(), 9)).rstrip(b"=")
+        secret = f"{PREFIX}{content.decode()}.{self._signature(content)}"
+        if len(secret) > MAX_SECRET:
+            raise web.HTTPBadRequest(
+                text="These settings are too long to be bound to a secret; send their longest part in a session.update."
+            )
+        return secret, end
+
+    def _read(self, secret: str) -> dict[str, Any]:
+        """The settings bound to a secret. Raises HTTPUnauthorized if it is not ours, or over."""
+        content, _, signature = secret.removeprefix(PREFIX).partition(".")
+        if not hmac.compare_digest(signature.encode(), self._signature(content.encode()).encode()):
+            raise web.HTTPUnauthorized(text="This is no ephemeral secret of this server.")
+        end, session = json.loads(zlib.decompress(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4))))
+        if self._now() >= end:
+            raise web.HTTPUnauthorized(text="This ephemeral secret has expired.")
+        return dict(session)
+
+    def _signature(self, content: bytes) -> str:
+        return base64.urlsafe_b64encode(hmac.digest(self._signing, content, "sha256")).decode().rstrip("=")
+
+
+def _token(request: web.Request) -> str:
+    """What a request shows: its Bearer token, else the subprotocol that holds one."""
+    authorization = request.headers.get("Authorization", "")
+    if authorization.startswith("Bearer "):
+        return authorization.removeprefix("Bearer ")
+    for name in request.headers.get("Sec-WebSocket-Protocol", "").split(","):
+        if name.strip().startswith(SUBPROTOCOL):
+            return name.strip().removeprefix(SUBPROTOCOL)
+    return ""
+
+
+def _is_loopback(origin: str) -> bool:
+    """Whether an origin's or a Host header's name means this machine: one that was made to resolve here (DNS rebinding) does not."""
+    try:
+        name = urlsplit(origin).hostname or ""
+        return name == "localhost" or ipaddress.ip_address(name).is_loopback
+    except ValueError:
+        return False
