@@ -1,27 +1,53 @@
 """Keys and values of the positions that a language model has already computed.
 
-One buffer per layer, [batch, kv heads, capacity, head size], grown by doubling; rewinding only moves the length, so it
-costs nothing and the next append overwrites what was dropped.
+Per layer [batch, kv heads, capacity, head size]. Rewinding only moves a length, so it costs nothing, and the next
+append overwrites what was dropped. `Cache` holds one sequence; a `Pool` holds many, each in a slot that is a `Cache`,
+and a `Batch` lets some of them advance together by one position.
 """
+
+from collections.abc import Sequence
+from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from models.config import TextConfig
 
-class Cache:
-    """The keys and values of one sequence (or of several of equal length)."""
 
-    def __init__(self, layers: int, capacity: int = 256) -> None:
-        self.length = 0  # positions held
-        self._capacity = capacity
-        self._keys: list[Tensor | None] = [None] * layers
-        self._values: list[Tensor | None] = [None] * layers
+class KeyValues(Protocol):
+    """What attention needs of the positions before it."""
+
+    def positions(self, count: int, device: torch.device) -> Tensor:
+        """Number the next `count` positions: [count], or [batch, count] where sequences differ in length."""
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write new positions [batch, kv heads, n, head size] of one layer; give views of all, old and new.
+        """Write new positions [batch, kv heads, n, head size] of one layer; give all, old and new."""
 
-        They count as held only after `advance`, once every layer has written its own.
-        """
+    def mask(self, count: int, window: int | None, device: torch.device) -> Tensor | None:
+        """Say which keys each new position sees, as `causal_mask` does; [batch, 1, n, keys] where sequences differ."""
+
+    def advance(self, count: int) -> None:
+        """Count newly appended positions as held, once every layer has written its own."""
+
+
+class Cache:
+    """The keys and values of one sequence (or of several of equal length), growing by doubling unless given buffers."""
+
+    def __init__(self, layers: int, capacity: int = 256, buffers: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
+        self.length = 0  # positions held
+        self.capacity = capacity
+        self._fixed = bool(buffers)
+        self._keys: list[Tensor | None] = [keys for keys, _ in buffers] or [None] * layers
+        self._values: list[Tensor | None] = [values for _, values in buffers] or [None] * layers
+
+    def positions(self, count: int, device: torch.device) -> Tensor:
+        return torch.arange(self.length, self.length + count, device=device)
+
+    def mask(self, count: int, window: int | None, device: torch.device) -> Tensor | None:
+        return causal_mask(count, self.length + count, window, device)
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        """Write new positions; raises ValueError when given buffers are full."""
         end = self.length + keys.shape[2]
         all_keys = self._keys[layer] = self._room(self._keys[layer], keys, end)
         all_values = self._values[layer] = self._room(self._values[layer], values, end)
@@ -29,9 +55,8 @@ class Cache:
         all_values[:, :, self.length : end] = values
         return all_keys[:, :, :end], all_values[:, :, :end]
 
-    def advance(self, positions: int) -> None:
-        """Count newly appended positions as held."""
-        self.length += positions
+    def advance(self, count: int) -> None:
+        self.length += count
 
     def rewind(self, length: int) -> None:
         """Forget every position from `length` on; raises ValueError when there are fewer than that."""
@@ -42,10 +67,89 @@ class Cache:
     def _room(self, buffer: Tensor | None, like: Tensor, end: int) -> Tensor:
         if buffer is not None and buffer.shape[2] >= end:
             return buffer
-        while self._capacity < end:
-            self._capacity *= 2
+        if self._fixed:
+            raise ValueError(f"a cache of {self.capacity} positions cannot hold {end}")
+        while self.capacity < end:
+            self.capacity *= 2
         batch, heads, _, size = like.shape
-        grown = torch.empty(batch, heads, self._capacity, size, dtype=like.dtype, device=like.device)
+        grown = torch.empty(batch, heads, self.capacity, size, dtype=like.dtype, device=like.device)
         if buffer is not None:
             grown[:, :, : self.length] = buffer[:, :, : self.length]
         return grown
+
+
+class Pool:
+    """The keys and values of several sequences, each in a slot of its own: [slots, kv heads, capacity, head size] per layer."""
+
+    def __init__(self, config: TextConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
+        shape = (slots, config.kv_heads, capacity, config.head_size)
+        # zeros: what a mask hides is multiplied by 0, and must not be NaN by chance
+        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        self.capacity = capacity
+
+    def slot(self, index: int) -> Cache:
+        """Give one slot as a cache, empty."""
+        one = slice(index, index + 1)
+        buffers = [(keys[one], values[one]) for keys, values in zip(self.keys, self.values, strict=True)]
+        return Cache(len(buffers), self.capacity, buffers)
+
+    def copy(self, source: int, target: int, length: int) -> None:
+        """Let a slot begin as another does, for so many positions."""
+        for buffer in (*self.keys, *self.values):
+            buffer[target, :, :length] = buffer[source, :, :length]
+
+    def clear(self, slot: int) -> None:
+        """Wipe a slot whose numbers may be broken."""
+        for buffer in (*self.keys, *self.values):
+            buffer[slot].zero_()
+
+
+class Batch:
+    """Some slots of a pool, each of which advances by one position; implements `KeyValues`."""
+
+    def __init__(self, pool: Pool, slots: Sequence[int], caches: Sequence[Cache]) -> None:
+        self._pool = pool
+        self._caches = caches
+        device = pool.keys[0].device
+        self._keys_held = max(cache.length for cache in caches) + 1
+        self._lengths = torch.tensor([cache.length for cache in caches], device=device)
+        self._slots = torch.tensor(slots, device=device)
+        neighbours = list(slots) == list(range(slots[0], slots[0] + len(slots)))
+        self._run = slice(slots[0], slots[0] + len(slots)) if neighbours else None
+
+    def positions(self, count: int, device: torch.device) -> Tensor:  # noqa: ARG002 - always one, where the pool is
+        return self._lengths[:, None]
+
+    def mask(self, count: int, window: int | None, device: torch.device) -> Tensor | None:  # noqa: ARG002
+        index = torch.arange(self._keys_held, device=device)
+        seen = index <= self._lengths[:, None]
+        if window is not None:
+            seen &= index > self._lengths[:, None] - window
+        return seen[:, None, None]
+
+    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
+        all_keys, all_values = self._pool.keys[layer], self._pool.values[layer]
+        all_keys[self._slots, :, self._lengths] = keys[:, :, 0]
+        all_values[self._slots, :, self._lengths] = values[:, :, 0]
+        return self._take(all_keys), self._take(all_values)
+
+    def advance(self, count: int) -> None:
+        for cache in self._caches:
+            cache.advance(count)
+
+    def _take(self, buffer: Tensor) -> Tensor:
+        held = buffer[:, :, : self._keys_held]
+        return held[self._run] if self._run else held.index_select(0, self._slots)
+
+
+def causal_mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor | None:
+    """Say which keys each query sees ([queries, keys] bool, the queries being the last positions); None is the default.
+
+    The default: one query that sees all, or as many queries as keys and no window.
+    """
+    windowed = window is not None and keys > window
+    if not windowed and queries in (1, keys):
+        return None
+    distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
+    return (distance >= 0) & (distance < window) if windowed else distance >= 0  # type: ignore[operator]

@@ -4,14 +4,18 @@ Takes rows of input embeddings [batch, positions, width], so that audio can stan
 logits from those. Parameter names are those of the published checkpoints, below `language_model.`.
 """
 
-import math
+from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cache import Cache
-from models.config import RopeConfig, TextConfig
+from models.cache import KeyValues, causal_mask
+from models.config import TextConfig
+from models.linear import joined, pack
+from models.rope import Rope, rotate
+
+Rotation = tuple[Tensor, Tensor]
 
 
 class RMSNorm(nn.Module):
@@ -34,14 +38,14 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.model = Decoder(config)
-        self.lm_head = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
+        self.lm_head: nn.Module | None = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Look up input embeddings: [...] int64 on any device -> [..., width]."""
         rows: Tensor = self.model.embed_tokens(ids.to(self.model.embed_tokens.weight.device))
         return rows
 
-    def forward(self, rows: Tensor, cache: Cache | None = None) -> Tensor:
+    def forward(self, rows: Tensor, cache: KeyValues | None = None) -> Tensor:
         """Run the layers and the last norm: [batch, positions, width] -> the same shape.
 
         Attention is causal. With a cache the rows follow what it holds, and are added to it.
@@ -56,6 +60,20 @@ class LanguageModel(nn.Module):
         logits: Tensor = self.lm_head(hidden)
         return logits
 
+    def fuse(self) -> None:
+        """Join the projections that share an input, and lay weights out for the processor: the same numbers, faster.
+
+        For inference only; afterwards the parameters have no published names any more. Quantised layers stay as they are.
+        """
+        for layer in self.model.layers:
+            assert isinstance(layer, Layer)
+            layer.self_attn.fuse()
+            layer.mlp.fuse()
+        head = self.lm_head or joined([self.model.embed_tokens])
+        assert head is not None  # only layers are quantised
+        if (packed := pack(head)) is not head:
+            self.lm_head = packed
+
 
 class Decoder(nn.Module):
     """The layers between embedding and head."""
@@ -67,11 +85,19 @@ class Decoder(nn.Module):
         self.norm = RMSNorm(config.width, config.eps)
         self.rope = Rope(config.rope, config.head_size)
 
-    def forward(self, rows: Tensor, cache: Cache | None) -> Tensor:
-        start, count = (cache.length if cache else 0), rows.shape[1]
-        rotation = self.rope(torch.arange(start, start + count, device=rows.device), rows.dtype)
+    def forward(self, rows: Tensor, cache: KeyValues | None) -> Tensor:
+        count, device = rows.shape[1], rows.device
+        positions = cache.positions(count, device) if cache else torch.arange(count, device=device)
+        cosine, sine = self.rope(positions, rows.dtype)
+        rotation = cosine.unsqueeze(-3), sine.unsqueeze(-3)  # for every head
+        masks: dict[int | None, Tensor | None] = {}  # one per kind of layer
         for layer in self.layers:
-            rows = layer(rows, rotation, cache)
+            assert isinstance(layer, Layer)
+            window = layer.self_attn.window
+            if window not in masks:
+                mask = cache.mask(count, window, device) if cache else causal_mask(count, count, window, device)
+                masks[window] = None if mask is None else additive(mask, rows.dtype)
+            rows = layer(rows, rotation, masks[window], cache)
         if cache is not None:
             cache.advance(count)
         hidden: Tensor = self.norm(rows)
@@ -88,8 +114,8 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.width, config.eps)
         self.mlp = FeedForward(config)
 
-    def forward(self, rows: Tensor, rotation: tuple[Tensor, Tensor], cache: Cache | None) -> Tensor:
-        rows = rows + self.self_attn(self.input_layernorm(rows), rotation, cache)
+    def forward(self, rows: Tensor, rotation: Rotation, mask: Tensor | None, cache: KeyValues | None) -> Tensor:
+        rows = rows + self.self_attn(self.input_layernorm(rows), rotation, mask, cache)
         out: Tensor = rows + self.mlp(self.post_attention_layernorm(rows))
         return out
 
@@ -101,11 +127,20 @@ class FeedForward(nn.Module):
         super().__init__()
         self.gate_proj = nn.Linear(config.width, config.feedforward, bias=config.mlp_bias)
         self.up_proj = nn.Linear(config.width, config.feedforward, bias=config.mlp_bias)
-        self.down_proj = nn.Linear(config.feedforward, config.width, bias=config.mlp_bias)
+        self.down_proj: nn.Module = nn.Linear(config.feedforward, config.width, bias=config.mlp_bias)
+        self.gate_up_proj: nn.Module | None = None
 
     def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = self.down_proj(F.silu(self.gate_proj(x)) * self.up_proj(x))
+        gate, up = self.gate_up_proj(x).chunk(2, -1) if self.gate_up_proj else (self.gate_proj(x), self.up_proj(x))
+        out: Tensor = self.down_proj(F.silu(gate) * up)
         return out
+
+    def fuse(self) -> None:
+        """Join gate and up, as `LanguageModel.fuse` says."""
+        if self.gate_up_proj is None and (fused := joined([self.gate_proj, self.up_proj])):
+            self.gate_up_proj = pack(fused)
+            del self.gate_proj, self.up_proj
+        self.down_proj = pack(self.down_proj)
 
 
 class Attention(nn.Module):
@@ -120,103 +155,54 @@ class Attention(nn.Module):
         self.q_proj = nn.Linear(config.width, queries, bias=config.attention_bias)
         self.k_proj = nn.Linear(config.width, keys, bias=config.attention_bias)
         self.v_proj = nn.Linear(config.width, keys, bias=config.attention_bias)
-        self.o_proj = nn.Linear(queries, config.width, bias=config.attention_bias)
+        self.o_proj: nn.Module = nn.Linear(queries, config.width, bias=config.attention_bias)
+        self.qkv_proj: nn.Module | None = None
+        self._sizes = [queries, keys, keys]
         if config.head_norm:
             self.q_norm: nn.Module = RMSNorm(config.head_size, config.eps)
             self.k_norm: nn.Module = RMSNorm(config.head_size, config.eps)
         else:
             self.q_norm = self.k_norm = nn.Identity()
 
-    def forward(self, x: Tensor, rotation: tuple[Tensor, Tensor], cache: Cache | None) -> Tensor:
-        split = (*x.shape[:2], -1, self.head_size)
-        query = rotate(self.q_norm(self.q_proj(x).view(split)).transpose(1, 2), rotation)
-        key = rotate(self.k_norm(self.k_proj(x).view(split)).transpose(1, 2), rotation)
-        value = self.v_proj(x).view(split).transpose(1, 2)
+    def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None, cache: KeyValues | None) -> Tensor:
+        query, key, value = (part.view(*x.shape[:2], -1, self.head_size) for part in self._project(x))
+        query = rotate(self.q_norm(query).transpose(1, 2), rotation)
+        key = rotate(self.k_norm(key).transpose(1, 2), rotation)
+        value = value.transpose(1, 2)
         if cache is not None:
             key, value = cache.append(self.index, key, value)
-        mask = causal_mask(query.shape[2], key.shape[2], self.window, x.device)
-        whole = mask is None and query.shape[2] > 1  # nothing precedes the queries: plain causal attention
-        mixed = F.scaled_dot_product_attention(query, key, value, mask, is_causal=whole, enable_gqa=True)
-        out: Tensor = self.o_proj(mixed.transpose(1, 2).flatten(2))
+        out: Tensor = self.o_proj(attend(query, key, value, mask).transpose(1, 2).flatten(2))
         return out
 
+    def fuse(self) -> None:
+        """Join queries, keys and values, as `LanguageModel.fuse` says."""
+        if self.qkv_proj is None and (fused := joined([self.q_proj, self.k_proj, self.v_proj])):
+            self.qkv_proj = pack(fused)
+            del self.q_proj, self.k_proj, self.v_proj
+        self.o_proj = pack(self.o_proj)
 
-def causal_mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor | None:
-    """Say which keys each query sees ([queries, keys] bool, the queries being the last positions); None is the default.
+    def _project(self, x: Tensor) -> Sequence[Tensor]:
+        if self.qkv_proj is not None:
+            return self.qkv_proj(x).split(self._sizes, -1)  # type: ignore[no-any-return]
+        return self.q_proj(x), self.k_proj(x), self.v_proj(x)
 
-    The default: one query that sees all, or as many queries as keys and no window.
+
+def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
+    """Mix values: queries [batch, heads, n, head size], keys and values [batch, kv heads, m, head size] -> as the queries.
+
+    Without a mask a single query sees every key, several are plainly causal. Else the queries that share a key stand
+    under one another as further positions: no kernel then copies the keys for them, which costs most of the time on a CPU.
     """
-    windowed = window is not None and keys > window
-    if not windowed and queries in (1, keys):
-        return None
-    distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
-    return (distance >= 0) & (distance < window) if windowed else distance >= 0  # type: ignore[operator]
+    batch, heads, count, size = query.shape
+    if mask is None and count > 1:
+        return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
+    shared = heads // key.shape[1]
+    if mask is not None and count > 1:
+        mask = mask.repeat(*[1] * (mask.ndim - 2), shared, 1)
+    grouped = query.reshape(batch, key.shape[1], shared * count, size)
+    return F.scaled_dot_product_attention(grouped, key, value, mask).view(batch, heads, count, size)
 
 
-def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Apply rotary positions to [batch, heads, positions, head size]; the halves of a head are the pairs."""
-    cosine, sine = rotation
-    first, second = x.chunk(2, -1)
-    return x * cosine + torch.cat((-second, first), -1) * sine
-
-
-class Rope:
-    """Rotary position embedding (Su et al. 2021) with the frequencies that the config asks for."""
-
-    def __init__(self, config: RopeConfig, head_size: int) -> None:
-        self.frequencies = frequencies(config, head_size)
-        self.scale = attention_scale(config)
-
-    def __call__(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Give cosine and sine [positions, head size] of each position's angles."""
-        if self.frequencies.device != positions.device:
-            self.frequencies = self.frequencies.to(positions.device)
-        angles = torch.outer(positions.float(), self.frequencies).repeat(1, 2)
-        return (angles.cos() * self.scale).to(dtype), (angles.sin() * self.scale).to(dtype)
-
-
-def frequencies(config: RopeConfig, head_size: int) -> Tensor:
-    """Compute the angle per position of each pair: [head size / 2], float32, on the CPU."""
-    steps = torch.arange(0, head_size, 2, dtype=torch.int64, device="cpu").float() / head_size
-    plain = 1.0 / (config.theta**steps)
-    match config.kind:
-        case "default":
-            return plain
-        case "linear":
-            return plain / config.factor
-        case "llama3":
-            return _llama3(plain, config)
-        case "yarn":
-            return _yarn(plain, config, head_size)
-
-
-def _llama3(plain: Tensor, config: RopeConfig) -> Tensor:
-    """Llama 3.1's scaling: slow pairs are stretched by the factor, fast ones kept, those between blended."""
-    turns = config.original_positions * plain / (2 * math.pi)  # turns of each pair over the original context
-    low, high = config.low_frequency_factor, config.high_frequency_factor
-    keep = ((turns - low) / (high - low)).clamp(0, 1)
-    return (1 - keep) * plain / config.factor + keep * plain
-
-
-def _yarn(plain: Tensor, config: RopeConfig, head_size: int) -> Tensor:
-    """YaRN (Peng et al. 2023), section 3.2: as Llama 3.1's, with the blend linear over the pair's index."""
-
-    def pair(turns: float) -> float:
-        positions = config.original_positions / (turns * 2 * math.pi)
-        return head_size * math.log(positions) / (2 * math.log(config.theta))
-
-    low, high = pair(config.beta_fast), pair(config.beta_slow)
-    if config.truncate:
-        low, high = math.floor(low), math.ceil(high)
-    low, high = max(low, 0), min(high, head_size - 1)
-    stretch = ((torch.arange(head_size // 2, device="cpu") - low) / max(high - low, 0.001)).clamp(0, 1)
-    return stretch * plain / config.factor + (1 - stretch) * plain
-
-
-def attention_scale(config: RopeConfig) -> float:
-    """YaRN's sharpening of the attention, as a factor on queries and keys (section 3.4); 1 for the others."""
-    if config.kind != "yarn":
-        return 1.0
-    if config.attention_factor is not None:
-        return config.attention_factor
-    return 0.1 * math.log(config.factor) + 1.0 if config.factor > 1 else 1.0
+def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Turn what may be seen into what is added to the scores."""
+    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, float("-inf"))

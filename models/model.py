@@ -31,7 +31,7 @@ class Model:
         self.dtype = network.audio_tower.conv1.weight.dtype
         self.device = network.audio_tower.conv1.weight.device
         self.window = network.config.text.max_positions  # of prompt and answer together
-        self.parameters = sum(parameter.numel() for parameter in network.parameters())
+        self.parameters = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
         self._network = network
 
     @torch.no_grad()

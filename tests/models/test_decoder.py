@@ -4,9 +4,10 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from models.cache import Cache
+from models.cache import Cache, causal_mask
 from models.config import RopeConfig, TextConfig
-from models.decoder import LanguageModel, Rope, causal_mask
+from models.decoder import LanguageModel
+from models.rope import Rope
 from tests.models import checkpoints
 
 LLAMA3_2_ROPE = checkpoints.LLAMA3_ROPE | {"factor": 32.0}
