@@ -1,117 +1,14 @@
-"""The OpenAI Realtime wire events (GA shape), both directions: parse and serialise, no I/O.
+"""The OpenAI Realtime events that the server sends (GA shape), and how they are written as JSON; no I/O.
 
-Client events are validated by one discriminated union; what cannot be read raises `EventError`, which holds the `error` event to
-answer with. `parley.trace` is ours: the marks of a turn, after its `response.done`.
+`parley.trace` is ours: the marks of a turn, after its `response.done`.
 """
 
-import base64
 import json
-from typing import Annotated, Any, Literal
+from typing import Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel
 
-from agent.objects import AudioPart, ErrorDetails, EventError, Item, NewItem, Response, SessionObject, refusal
-
-MAX_EVENT_BYTES = 256 * 1024
-"""Largest client event over a data channel: Chromium's own limit for a message."""
-
-
-def _from_base64(value: object) -> bytes:
-    if not isinstance(value, str):
-        raise ValueError("Input should be base64 in a string")  # noqa: TRY004  pydantic reports ValueErrors
-    return base64.b64decode(value, validate=True)
-
-
-EventId = Annotated[str, Field(max_length=512)]
-
-
-# From the client.
-
-
-class SessionUpdate(BaseModel, frozen=True):
-    """Change the session; absent fields stay. `session` is merged and validated by `update_session`."""
-
-    type: Literal["session.update"]
-    event_id: EventId | None = None
-    session: dict[str, Any]
-
-
-class ConversationItemCreate(BaseModel, frozen=True):
-    """Add a message with text at the end of the conversation."""
-
-    type: Literal["conversation.item.create"]
-    event_id: EventId | None = None
-    item: NewItem
-
-
-class ConversationItemTruncate(BaseModel, frozen=True):
-    """The client, which plays the audio itself, played an answer only so far."""
-
-    type: Literal["conversation.item.truncate"]
-    event_id: EventId | None = None
-    item_id: str
-    content_index: Literal[0]
-    audio_end_ms: int = Field(ge=0)
-
-
-class ResponseCreate(BaseModel, frozen=True):
-    """Answer now, without waiting for speech."""
-
-    type: Literal["response.create"]
-    event_id: EventId | None = None
-
-
-class ResponseCancel(BaseModel, frozen=True):
-    """Stop the response in progress."""
-
-    type: Literal["response.cancel"]
-    event_id: EventId | None = None
-    response_id: str | None = None
-
-
-class OutputAudioBufferClear(BaseModel, frozen=True):
-    """Stop what is being played; with nothing playing, nothing happens (agents-js always sends it)."""
-
-    type: Literal["output_audio_buffer.clear"]
-    event_id: EventId | None = None
-
-
-class InputAudioBufferAppend(BaseModel, frozen=True):
-    """More of the caller's audio, in the session's input format; only a WebSocket carries audio so."""
-
-    type: Literal["input_audio_buffer.append"]
-    event_id: EventId | None = None
-    audio: Annotated[bytes, BeforeValidator(_from_base64)]
-
-
-class InputAudioBufferCommit(BaseModel, frozen=True):
-    """Push-to-talk: what was heard since the last commit or clear is the caller's turn."""
-
-    type: Literal["input_audio_buffer.commit"]
-    event_id: EventId | None = None
-
-
-class InputAudioBufferClear(BaseModel, frozen=True):
-    """Push-to-talk: forget what was heard so far."""
-
-    type: Literal["input_audio_buffer.clear"]
-    event_id: EventId | None = None
-
-
-ClientEvent = (
-    SessionUpdate
-    | ConversationItemCreate
-    | ConversationItemTruncate
-    | ResponseCreate
-    | ResponseCancel
-    | OutputAudioBufferClear
-    | InputAudioBufferAppend
-    | InputAudioBufferCommit
-    | InputAudioBufferClear
-)
-
-
-# To the client.
+from agent.objects import AudioPart, ErrorDetails, EventError, Item, Response, SessionObject
 
 
 class SessionCreated(BaseModel, frozen=True):
@@ -339,25 +236,6 @@ ServerEvent = (
     | TurnTrace
     | Error
 )
-
-
-_client_event: TypeAdapter[ClientEvent] = TypeAdapter(Annotated[ClientEvent, Field(discriminator="type")])
-
-
-def parse(text: str | bytes, limit: int = MAX_EVENT_BYTES) -> ClientEvent:
-    """Read one client event. Raises EventError when it is not JSON, not an object, unknown, of wrong types, or longer than `limit`."""
-    if len(text) > limit:
-        raise EventError("event_too_large", f"An event may have at most {limit} bytes; this one has {len(text)}.")
-    try:
-        value = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise EventError("invalid_json", f"The event is not valid JSON: {error}.") from None
-    if not isinstance(value, dict):
-        raise EventError("invalid_event", "An event is a JSON object with a 'type'.")
-    try:
-        return _client_event.validate_python(value)
-    except ValidationError as error:
-        raise refusal(error) from None
 
 
 def refuse(error: EventError, text: str | bytes) -> Error:

@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from agent import events
+from agent import client_events, events
 from agent.answering import Answering, Wait
 from agent.audio import INPUT_RATE
 from agent.conversation import Audio, Conversation, Message, Text
@@ -111,30 +111,30 @@ class Session:
             except EventError as error:
                 self._edge.send(events.Error(error=error.details(event.event_id)))
 
-    def _apply(self, event: events.ClientEvent) -> None:  # noqa: C901  one case per event
+    def _apply(self, event: client_events.ClientEvent) -> None:  # noqa: C901  one case per event
         """Do what one event asks. Raises EventError when that cannot be done now."""
         match event:
-            case events.SessionUpdate(session=changes):
+            case client_events.SessionUpdate(session=changes):
                 self._update(changes)
-            case events.ConversationItemCreate(item=item):
+            case client_events.ConversationItemCreate(item=item):
                 self._create(item)
-            case events.ConversationItemTruncate(item_id=item_id, audio_end_ms=milliseconds):
+            case client_events.ConversationItemTruncate(item_id=item_id, audio_end_ms=milliseconds):
                 self._truncate(item_id, milliseconds / 1000)
-            case events.ResponseCreate():
+            case client_events.ResponseCreate():
                 if self._answering.generating:
                     raise _already_active(self._answering.generating)
                 self._answering.answer(self._messages())
-            case events.ResponseCancel():
+            case client_events.ResponseCancel():
                 if not self._answering.generating:
                     raise EventError("response_cancel_not_active", "Cancellation failed: no active response found")
                 self._answering.interrupt("client_cancelled")
-            case events.OutputAudioBufferClear():
+            case client_events.OutputAudioBufferClear():
                 self._answering.interrupt("client_cancelled")
-            case events.InputAudioBufferAppend():
+            case client_events.InputAudioBufferAppend():
                 raise EventError("invalid_value", "This call's audio comes over WebRTC, not in events.", "type")
-            case events.InputAudioBufferCommit():
+            case client_events.InputAudioBufferCommit():
                 self._commit(self._hearing.commit())
-            case events.InputAudioBufferClear():
+            case client_events.InputAudioBufferClear():
                 self._hearing.clear()
                 self._edge.send(events.InputAudioBufferCleared())
 

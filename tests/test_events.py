@@ -6,16 +6,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import events
+from agent import client_events, events
 from agent.objects import EventError, Item, OutputAudio, ServerVAD, SessionObject, update_session
 
 SESSION = SessionObject(id="call", model="demo", instructions="Be kind.")
 
 
 def test_every_client_event_is_read():
-    assert events.parse('{"type":"response.create","event_id":"e1","response":{"unknown":1}}').event_id == "e1"
+    assert client_events.parse('{"type":"response.create","event_id":"e1","response":{"unknown":1}}').event_id == "e1"
     item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": "Hi"}]}
-    assert events.parse(json.dumps({"type": "conversation.item.create", "item": item})).item.content[0].text == "Hi"
+    assert (
+        client_events.parse(json.dumps({"type": "conversation.item.create", "item": item})).item.content[0].text == "Hi"
+    )
 
 
 @given(
@@ -26,20 +28,20 @@ def test_every_client_event_is_read():
 def test_any_json_is_read_or_refused(value):
     text = json.dumps(value)
     with pytest.raises(EventError):
-        events.parse(text)
+        client_events.parse(text)
 
 
 @given(st.text() | st.binary())
 def test_anything_else_is_refused_too(text):
     with pytest.raises(EventError) as caught:
-        events.parse(text)
+        client_events.parse(text)
     assert events.refuse(caught.value, text).error.event_id is None
 
 
 def test_a_refusal_names_the_field_and_the_event_but_not_the_value():
     text = '{"type":"conversation.item.create","event_id":"mine","item":{"type":"message","role":"my secret","content":[]}}'
     with pytest.raises(EventError) as caught:
-        events.parse(text)
+        client_events.parse(text)
     error = events.refuse(caught.value, text).error
     assert (error.code, error.event_id) == ("invalid_value", "mine")
     assert "role" in (error.param or "")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.audio import Frame, Speech
-from agent.events import ClientEvent, ServerEvent
+from agent.client_events import ClientEvent
+from agent.events import ServerEvent
 
 
 @dataclass(frozen=True)

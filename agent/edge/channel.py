@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Callable
 
 from aiortc import RTCDataChannel
 
-from agent.events import ClientEvent, ServerEvent, parse, refuse, serialise
+from agent.client_events import ClientEvent, parse
+from agent.events import ServerEvent, refuse, serialise
 from agent.objects import EventError
 
 logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ Both are bounded by whoever fills them: `Inbox.room` and `Outbox.below` say when
 import asyncio
 from collections import deque
 
-from agent.events import ClientEvent, InputAudioBufferAppend, InputAudioBufferCommit
+from agent.client_events import ClientEvent, InputAudioBufferAppend, InputAudioBufferCommit
 
 MAX_WAITING_EVENTS = 256
 MAX_WAITING_BYTES = 1024 * 1024

@@ -19,13 +19,14 @@ from aiortc.exceptions import OperationError
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from agent.audio import Frame
+from agent.client_events import ClientEvent
 from agent.edge.channel import EventChannel
 from agent.edge.codecs import BIT_RATE, BY_NAME
 from agent.edge.microphone import Microphone
 from agent.edge.patches import listen, offer_addresses, receive
 from agent.edge.speaker import PacedSpeaker
 from agent.edge.track import PacedTrack
-from agent.events import ClientEvent, ServerEvent
+from agent.events import ServerEvent
 
 OPUS_PARAMETERS = f"minptime=20;useinbandfec=1;usedtx=1;stereo=0;maxaveragebitrate={BIT_RATE}"
 """Copies of lost frames, pauses instead of silence, and one channel: a machine hears no more in two."""

@@ -15,19 +15,17 @@ from aiohttp import WSMessage, WSMsgType
 
 from agent import g711
 from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Frame, Resampler, Samples
+from agent.client_events import ClientEvent, InputAudioBufferAppend, parse
 from agent.edge.deltas import DeltaSpeaker
 from agent.edge.mailbox import Inbox, Outbox
 from agent.events import (
-    ClientEvent,
     ContentPartAdded,
     Error,
-    InputAudioBufferAppend,
     OutputAudioDone,
     ServerEvent,
     SessionCreated,
     SessionUpdated,
     TurnTrace,
-    parse,
     refuse,
     serialise,
 )

@@ -12,9 +12,10 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from agent.audio import INPUT_FRAME, Speech, Word
+from agent.client_events import ResponseCancel, SessionUpdate
 from agent.edge import webrtc
 from agent.edge.webrtc import OfferError, answer
-from agent.events import OutputAudioBuffer, ResponseCancel, SessionUpdate
+from agent.events import OutputAudioBuffer
 from tests.edge.peers import LOOPBACK, connected, footprint, offer, tone, vanish
 
 ENOUGH = 20.0

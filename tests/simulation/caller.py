@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from agent import client_events
 from agent import events as wire
 from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Frame, Samples, Speech, Word, dbfs
 from agent.edge.speaker import PacedSpeaker
@@ -89,7 +90,7 @@ class Caller:
     speaker: PacedSpeaker = field(default_factory=lambda: PacedSpeaker(RATE))
     log: list[tuple[float, wire.ServerEvent]] = field(default_factory=list)
     heard: list[Samples] = field(default_factory=list)
-    _client: asyncio.Queue[wire.ClientEvent] = field(default_factory=asyncio.Queue)
+    _client: asyncio.Queue[client_events.ClientEvent] = field(default_factory=asyncio.Queue)
 
     async def frames(self) -> AsyncIterator[Frame]:
         loop = asyncio.get_running_loop()
@@ -100,7 +101,7 @@ class Caller:
             self.heard.append(np.zeros(INPUT_FRAME, np.int16) if played is None else played)
             yield Frame(samples, start + number * FRAME_SECONDS)
 
-    async def events(self) -> AsyncIterator[wire.ClientEvent]:
+    async def events(self) -> AsyncIterator[client_events.ClientEvent]:
         while True:
             yield await self._client.get()
 
@@ -130,7 +131,7 @@ class Caller:
 
     def _receive(self, text: str) -> None:
         try:
-            self._client.put_nowait(wire.parse(text))
+            self._client.put_nowait(client_events.parse(text))
         except EventError as error:
             self.send(wire.refuse(error, text))
 
