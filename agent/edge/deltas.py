@@ -20,6 +20,9 @@ from agent.objects import PCM, AudioFormat
 DELTA_SECONDS = 0.2
 """Longest piece of audio in one event: 13 kB as base64, so that a client's limit for a message is never met."""
 
+SILENCE = -96.0
+"""Level in dBFS of what leaves for the ear: not known here, as nobody tells when the client plays it."""
+
 MAX_ANSWERS = 200
 """Answers whose words are remembered, as many as a conversation keeps."""
 
@@ -43,6 +46,7 @@ class DeltaSpeaker:
     """Implements `Speaker`; the edge says which answer the speech belongs to, and when its audio is complete."""
 
     paced = False
+    level = SILENCE
 
     def __init__(self, send: Callable[[OutputAudioDelta], None], has_room: Callable[[], Awaitable[object]]) -> None:
         """`has_room` waits until the client has taken most of what was sent."""
@@ -87,6 +91,9 @@ class DeltaSpeaker:
     async def drained(self) -> None:
         """Wait until the client has taken most of it; how long it plays is its own affair."""
         await self._has_room()
+
+    def duck(self, on: bool) -> None:
+        """The client plays, so nothing can be held back."""
 
     def flush(self) -> None:
         """Send what the resampler's filter holds back: no more audio of this answer comes."""
