@@ -1,0 +1,158 @@
+"""Stage 2: hours of labelled, disturbed speech as log-mel, written in shards that are made once.
+
+A shard is drawn from its number alone, so shards can be made in any order, by any number of processes, and again.
+Mel values are kept as one byte, (mel + 1) * 100, a step of 0.01; 0 stands for the floor of the clip's dynamic range.
+"""
+
+import json
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, dataclass
+from multiprocessing import get_context
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from models.demo.augment import Channel, disturb, pad
+from models.demo.conversation import Mix, Utterance, draw_groups, draw_utterance
+from models.demo.phones import UNLABELLED
+from models.demo.speech import Clip, by_espeak, by_flite, by_people, flite_path, foreign, no_speech
+from models.demo.voices import TRAINED, Cast
+from models.features import RATE, log_mel
+
+SHARDS, CLIPS = 36, 1000  # about 20 hours
+RECORDINGS = Path("../shared/data/spoken-digits")
+MIX = Mix({"fixed": 50, "digits": 20, "sum": 14, "repeat": 5, "recall": 4, "unclear": 9})
+FOREIGN, NO_SPEECH, PEOPLE, FLITE = 0.04, 0.04, 0.13, 0.28  # shares of the clips
+FRAME = 0.02  # seconds per encoder frame
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One clip as the stages use it: mel [frames, 80] uint8, labels [ceil(frames / 2)] uint8, word ends in seconds."""
+
+    utterance: Utterance
+    source: str
+    mel: NDArray[np.uint8]
+    labels: NDArray[np.uint8]
+    sequence: NDArray[np.uint8]
+    ends: list[float]
+
+
+def draw_clip(cast: Cast, babble: NDArray[np.float32], rng: Random) -> Clip:
+    """Draw what is said and by whom; where a source is missing espeak-ng speaks instead."""
+    share = rng.random()
+    if share < FOREIGN:
+        return foreign(rng, cast)
+    if share < FOREIGN + NO_SPEECH:
+        return no_speech(babble, rng)
+    people = share < FOREIGN + NO_SPEECH + PEOPLE
+    utterance = draw_utterance("digits" if people else draw_groups(MIX, 1, rng)[0], rng)
+    clip = by_people(utterance, RECORDINGS, cast, rng) if people else None
+    if clip is None and rng.random() < FLITE:
+        clip = by_flite(utterance, cast, rng)
+    return clip or by_espeak(utterance, cast, rng)
+
+
+def hear(clip: Clip, channel: Channel, babble: NDArray[np.float32] | None, rng: Random) -> Sample:
+    """Send a clip through a channel, with silence around it as a call's turn detection leaves it."""
+    lead = rng.uniform(0.05, 0.4) if rng.random() < 0.8 else rng.uniform(0, 0.9)
+    tail = rng.uniform(0.2, 0.7) if rng.random() < 0.8 else rng.uniform(0.05, 0.9)
+    tail += -(lead + tail + len(clip.samples) / RATE) % 0.1  # round lengths make the Fourier transforms fast
+    samples = disturb(pad(clip.samples, lead, tail), channel, babble, np.random.default_rng(rng.getrandbits(32)))
+    mel = log_mel(torch.from_numpy(samples)).T.numpy()
+    quantised = np.clip((mel + 1) * 100, 0, 255).astype(np.uint8)
+    labels = frame_labels(clip, lead, -(-len(quantised) // 2))
+    ends = [end + lead for end in clip.ends]
+    return Sample(clip.utterance, clip.source, quantised, labels, np.array(clip.sequence, np.uint8), ends)
+
+
+def frame_labels(clip: Clip, lead: float, frames: int) -> NDArray[np.uint8]:
+    """Say which phone each encoder frame is in the middle of: [frames]."""
+    labels = np.full(frames, UNLABELLED, np.uint8)
+    if not clip.phones:
+        return labels
+    labels[:] = 0
+    over = lead + len(clip.samples) / RATE
+    starts = [lead + start for _, start in clip.phones] + [over]
+    for (label, _), start, end in zip(clip.phones, starts, starts[1:], strict=False):
+        labels[max(0, round(start / FRAME)) : max(0, round(min(end, over) / FRAME))] = label
+    return labels
+
+
+def make_shard(path: Path, seed: str, cast: Cast) -> None:
+    """Make one shard of CLIPS clips."""
+    torch.set_num_threads(1)
+    rng = Random(seed)
+    samples: list[Sample] = []
+    recent: list[NDArray[np.float32]] = []
+    for _ in range(CLIPS):
+        babble = np.concatenate(recent) if recent else np.zeros(RATE, np.float32)
+        clip = draw_clip(cast, babble, rng)
+        samples.append(hear(clip, Channel(), babble, rng))
+        if clip.ends:
+            recent = [*recent[-5:], clip.samples]
+    save_shard(path, samples)
+
+
+def save_shard(path: Path, samples: Sequence[Sample]) -> None:
+    lengths = np.array([(len(s.mel), len(s.sequence)) for s in samples], np.int32)
+    meta = [{**asdict(s.utterance), "source": s.source, "ends": [round(e, 3) for e in s.ends]} for s in samples]
+    partial = path.with_suffix(".partial.npz")
+    np.savez(
+        partial,
+        mel=np.concatenate([s.mel for s in samples]),
+        labels=np.concatenate([s.labels for s in samples]),
+        sequence=np.concatenate([s.sequence for s in samples]),
+        lengths=lengths,
+        meta=np.frombuffer(json.dumps(meta).encode(), np.uint8),
+    )
+    partial.replace(path)
+
+
+def load_shard(path: Path) -> list[Sample]:
+    with np.load(path) as data:
+        mel, labels, sequence, lengths = (data[name] for name in ("mel", "labels", "sequence", "lengths"))
+        meta = json.loads(data["meta"].tobytes())
+    samples = []
+    at = [0, 0, 0]
+    for (frames, phones), about in zip(lengths.tolist(), meta, strict=True):
+        to = [at[0] + frames, at[1] + -(-frames // 2), at[2] + phones]
+        utterance = Utterance(about["kind"], about["words"], tuple(about["numbers"]))
+        parts = (mel[at[0] : to[0]], labels[at[1] : to[1]], sequence[at[2] : to[2]])
+        samples.append(Sample(utterance, about["source"], *parts, about["ends"]))
+        at = to
+    return samples
+
+
+def build_pool(folder: Path, shards: int = SHARDS) -> list[Path]:
+    """Make the shards that are missing, on all cores; gives the paths of all."""
+    for missing, what in ((flite_path() is None, "flite"), (not RECORDINGS.is_dir(), str(RECORDINGS))):
+        if missing:
+            print(
+                f"speech: {what} is missing; espeak-ng speaks its share, and other voices will be understood less well"
+            )
+    folder = folder / "speech"
+    folder.mkdir(parents=True, exist_ok=True)
+    paths = [folder / f"{index:03}.npz" for index in range(shards)]
+    todo = [path for path in paths if not path.exists()]
+    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
+        made = {workers.submit(make_shard, path, f"speech {path.stem}", TRAINED): path for path in todo}
+        for future, path in made.items():
+            future.result()
+            print(f"speech {path.stem} of {shards}", flush=True)
+    return paths
+
+
+def to_mel(sample: Sample) -> torch.Tensor:
+    """Give the log-mel spectrogram, [frames, 80] float32; no value lies more than 2 below the highest, or below -1.5."""
+    mel = torch.from_numpy(sample.mel).float() / 100 - 1
+    return mel.masked_fill_(torch.from_numpy(sample.mel == 0), min(-1.0, max(-1.5, float(mel.max()) - 2)))
+
+
+if __name__ == "__main__":
+    build_pool(Path(sys.argv[1]))

@@ -1,0 +1,192 @@
+"""Utterances as labelled audio: espeak-ng, flite, recorded digits, and what is no English speech at all.
+
+A `Clip` is clean 16 kHz speech with what is known about its times; `augment.py` makes it sound like a call.
+"""
+
+import re
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import soundfile
+import soxr
+from numpy.typing import NDArray
+
+from models.demo import unknown
+from models.demo.augment import noise
+from models.demo.conversation import Utterance, spell
+from models.demo.espeak import Spoken, Voice, speak
+from models.demo.phones import SILENCE, UNLABELLED, from_arpabet, from_espeak
+from models.demo.voices import ACCENTS, Cast
+from models.features import RATE
+
+
+@dataclass(frozen=True, slots=True)
+class Clip:
+    """Clean speech. `phones` are (label, start in s) in order, empty where unknown; `ends` is when each word ends, in s.
+
+    `sequence` is the order of phones without silence: known also where their times are not; empty if nothing is known.
+    """
+
+    utterance: Utterance
+    source: str
+    samples: NDArray[np.float32]
+    phones: list[tuple[int, float]]
+    sequence: list[int]
+    ends: list[float]
+
+
+def by_espeak(utterance: Utterance, cast: Cast, rng: Random) -> Clip:
+    """Speak with a random voice of the cast; formants are moved by resampling, 0.8 to 1.25."""
+    text = punctuated(utterance, rng)
+    variant = rng.choice(cast.variants)
+    shift = min(1.25, max(0.8, rng.lognormvariate(0, 0.08)))
+    rate = rng.randint(*rng.choice(cast.rates))
+    name = rng.choice(ACCENTS) + (f"+{variant}" if variant else "")
+    voice = Voice(name, max(80, round(rate / shift)), rng.randint(20, 85), rng.randint(20, 90))
+    spoken = speak(text, voice)
+    samples = soxr.resample(spoken.samples, round(spoken.rate * shift), RATE, "MQ")
+    phones = [(from_espeak(phone), start / shift) for phone, start in spoken.phones]
+    ends = [end / shift for end in _word_ends(text, spoken)]
+    return _trimmed(Clip(utterance, f"espeak {name} {rate}", samples, phones, _sequence(phones), ends))
+
+
+def _word_ends(text: str, spoken: Spoken) -> list[float]:
+    """When each word ends: where the next begins or the voice pauses. Words that espeak joins end together."""
+    starts = dict(spoken.words)
+    times: list[float] = []
+    for match in re.finditer(r"[^\s,.?!]+", text):
+        times.append(starts.get(match.start(), times[-1] if times else 0.0))
+    silent = [start for phone, start in spoken.phones if from_espeak(phone) == SILENCE]
+    over = len(spoken.samples) / spoken.rate
+    return [min((t for t in (*times, *silent, over) if t > time), default=over) for time in times]
+
+
+def punctuated(utterance: Utterance, rng: Random) -> str:
+    """Add the punctuation that makes a synthesiser pause between digits and vary its melody."""
+    words = utterance.words
+    if utterance.kind == "digits" and rng.random() < 0.6:
+        mark = rng.choice((",", ",", ".", "?"))
+        words = " ".join(w + mark if rng.random() < 0.8 else w for w in words.split())
+        words = words.removesuffix(mark)
+    return words + rng.choice(("", "", ".", "?", "!"))
+
+
+@cache
+def flite_path() -> str | None:
+    return shutil.which("flite")
+
+
+def by_flite(utterance: Utterance, cast: Cast, rng: Random) -> Clip | None:
+    """Speak with flite; None when it is not installed or its phones do not line up with the words."""
+    program, voice = flite_path(), rng.choice(cast.flite)
+    if program is None:
+        return None
+    pitch = rng.uniform(80, 160) if voice != "slt" else rng.uniform(150, 230)
+    settings = ("--setf", f"duration_stretch={rng.uniform(0.75, 1.4):.2f}", "--setf", f"int_f0_target_mean={pitch:.0f}")
+    with tempfile.NamedTemporaryFile(suffix=".wav") as file:
+        command = [program, "-voice", voice, *settings, "-psdur", "-t", punctuated(utterance, rng), "-o", file.name]
+        told = _run(command)
+        samples, rate = soundfile.read(file.name, dtype="float32")
+    shift = min(1.2, max(0.85, rng.lognormvariate(0, 0.06)))
+    segments = [(name, float(end) / shift) for name, end in (part.rsplit(":", 1) for part in told.split())]
+    starts = [0.0, *(end for _, end in segments)]
+    phones = [(from_arpabet(name), start) for (name, _), start in zip(segments, starts, strict=False)]
+    ends = _flite_word_ends(utterance.words.split(), segments)
+    if ends is None:
+        return None
+    resampled = soxr.resample(samples, round(rate * shift), RATE, "MQ")
+    return _trimmed(Clip(utterance, f"flite {voice}", resampled, phones, _sequence(phones), ends))
+
+
+def _flite_word_ends(words: Sequence[str], segments: Sequence[tuple[str, float]]) -> list[float] | None:
+    spoken = [end for name, end in segments if name != "pau"]
+    last = np.cumsum([_flite_length(word) for word in words])
+    return [spoken[index - 1] for index in last] if last[-1] == len(spoken) else None
+
+
+@cache
+def _flite_length(word: str) -> int:
+    """Count the phones of a word in flite's dictionary."""
+    told = _run([str(flite_path()), "-ps", "-t", word, "none"])
+    return sum(name != "pau" for name in told.split())
+
+
+def _run(command: Sequence[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - words of our own
+
+
+def by_people(utterance: Utterance, recordings: Path, cast: Cast, rng: Random) -> Clip | None:
+    """String together recordings of one speaker's digits, with gaps; None where there are no recordings."""
+    if not recordings.is_dir() or not utterance.numbers:
+        return None
+    person, speed = rng.choice(cast.people), min(1.15, max(0.87, rng.lognormvariate(0, 0.06)))
+    gap = rng.choice((0.1, 0.25, 0.6))
+    pieces: list[NDArray[np.float32]] = []
+    ends: list[float] = []
+    time = 0.0
+    for digit in utterance.numbers:
+        samples, rate = soundfile.read(recordings / f"{digit}_{person}_{rng.randrange(50)}.wav", dtype="float32")
+        piece = soxr.resample(samples / max(np.abs(samples).max(), 1e-3), round(rate * speed), RATE, "MQ")
+        pause = np.zeros(round(rng.uniform(0.03, gap) * RATE), np.float32)
+        ends.append(time + len(piece) / RATE)
+        time += (len(piece) + len(pause)) / RATE
+        pieces += [piece, pause]
+    words = replace(utterance, words=spell(utterance.numbers))
+    sequence = [phone for word in words.words.split() for phone in _pronounce(word)]
+    return Clip(words, f"person {person}", np.concatenate(pieces[:-1]).astype(np.float32), [], sequence, ends)
+
+
+@cache
+def _pronounce(word: str) -> tuple[int, ...]:
+    return tuple(_sequence([(from_espeak(name), start) for name, start in speak(word, Voice("en-us")).phones]))
+
+
+def foreign(rng: Random, cast: Cast) -> Clip:
+    """Speak another language."""
+    language = rng.choice(list(unknown.FOREIGN))
+    variant = rng.choice(cast.variants)
+    voice = Voice(
+        language + (f"+{variant}" if variant else ""), rng.randint(*rng.choice(cast.rates)), rng.randint(20, 85)
+    )
+    spoken = speak(rng.choice(unknown.FOREIGN[language]), voice)
+    samples = soxr.resample(spoken.samples, spoken.rate, RATE, "MQ")
+    return Clip(Utterance("unclear", ""), f"foreign {voice.name}", samples, [], [], [])
+
+
+def no_speech(babble: NDArray[np.float32], rng: Random) -> Clip:
+    """Give silence, a noise that may come and go, or several people talking over one another."""
+    count = round(rng.uniform(0.4, 3.0) * RATE)
+    nothing, kind = Utterance("unclear", ""), rng.choice(("silence", "noise", "noise", "babble"))
+    match kind:
+        case "silence":
+            return Clip(nothing, kind, np.zeros(count, np.float32), [(SILENCE, 0.0)], [], [])
+        case "noise":
+            loudness = np.interp(np.arange(count), np.linspace(0, count, 8), [rng.random() ** 2 for _ in range(8)])
+            samples = noise(count, None, np.random.default_rng(rng.getrandbits(32))) * loudness
+            return Clip(nothing, kind, samples.astype(np.float32), [(SILENCE, 0.0)], [], [])
+        case _:
+            layers = [np.resize(np.roll(babble, rng.randrange(len(babble))), count) for _ in range(rng.randint(3, 6))]
+            return Clip(nothing, kind, np.sum(layers, axis=0).astype(np.float32), [], [], [])
+
+
+def _sequence(phones: Sequence[tuple[int, float]]) -> list[int]:
+    return [label for label, _ in phones if label not in (SILENCE, UNLABELLED)]
+
+
+def _trimmed(clip: Clip) -> Clip:
+    """Cut the silence that a synthesiser leaves at both ends, keeping 20 ms."""
+    loud = np.flatnonzero(np.abs(clip.samples) > 0.01 * max(float(np.abs(clip.samples).max()), 1e-3))
+    if not len(loud):
+        return clip
+    first, last = max(0, int(loud[0]) - 320), int(loud[-1]) + 320
+    late = first / RATE
+    phones = [(label, max(0.0, start - late)) for label, start in clip.phones]
+    ends = [min(max(0.0, end - late), (last - first) / RATE) for end in clip.ends]
+    return replace(clip, samples=clip.samples[first:last], phones=phones, ends=ends)

@@ -1,0 +1,224 @@
+"""The demo recipe's speech and training: labels, the channel, losses, the optimiser, resuming; seconds of work."""
+
+from pathlib import Path
+from random import Random
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+from models.demo import augment
+from models.demo.adapter import align_loss, insert, slots
+from models.demo.conversation import Utterance, converse
+from models.demo.encoder import BATCH, Listener, collate, draw_batch, sinusoids
+from models.demo.evaluate import table
+from models.demo.phones import PHONES, SILENCE, UNLABELLED, from_arpabet, from_espeak
+from models.demo.pool import Sample, frame_labels, hear, load_shard, save_shard
+from models.demo.speech import Clip, by_espeak, by_people
+from models.demo.tokens import Chat, train_tokenizer
+from models.demo.training import Run, orthogonal, train
+from models.demo.voices import HELD_OUT
+
+RATE = 16_000
+
+
+@pytest.fixture(scope="module")
+def chat() -> Chat:
+    return Chat(train_tokenizer())
+
+
+def a_clip(words="one two", numbers=(1, 2), seconds=0.8, ends=(0.35, 0.8)) -> Clip:
+    samples = np.sin(np.arange(int(seconds * RATE)) * 0.1).astype(np.float32)
+    phones = [
+        (PHONES.index("w"), 0.0),
+        (PHONES.index("V"), 0.1),
+        (PHONES.index("n"), 0.25),
+        (PHONES.index("t"), 0.4),
+        (PHONES.index("u:"), 0.6),
+    ]
+    return Clip(
+        Utterance("digits", words, numbers), "test", samples, phones, [label for label, _ in phones], list(ends)
+    )
+
+
+# labels and channel
+
+
+@pytest.mark.parametrize(("name", "phone"), [("'i:", "i:"), (",aI2", "aI"), ("t[", "t"), ("_:", "_"), ("A@", "A:")])
+def test_espeak_phones_fold(name, phone):
+    assert PHONES[from_espeak(name)] == phone
+
+
+def test_unknown_phones_are_not_labels():
+    assert from_espeak("R2") == UNLABELLED
+    assert PHONES[from_arpabet("dh")] == "D"
+    assert from_arpabet("pau") == SILENCE
+
+
+def test_frame_labels_follow_the_lead():
+    labels = frame_labels(a_clip(), lead=0.2, frames=60)
+    assert PHONES[labels[9]] == "_"
+    assert PHONES[labels[10]] == "w"
+    assert PHONES[labels[45]] == "u:"
+    assert PHONES[labels[55]] == "_"
+
+
+def test_espeak_speaks_every_word_in_order():
+    utterance = Utterance("sum", "what is three plus four", (3, 4))
+    clip = by_espeak(utterance, HELD_OUT, Random(2))
+    assert len(clip.ends) == 5
+    assert clip.ends == sorted(clip.ends)
+    assert clip.ends[-1] <= len(clip.samples) / RATE + 0.01
+    assert clip.sequence
+    assert 0.5 < len(clip.samples) / RATE < 4
+
+
+def test_recorded_digits_are_strung_together():
+    recordings = Path("../shared/data/spoken-digits")
+    if not recordings.is_dir():
+        pytest.skip(f"{recordings} is not there")
+    clip = by_people(Utterance("digits", "my number is one four", (1, 4)), recordings, HELD_OUT, Random(0))
+    assert clip is not None
+    assert clip.utterance.words == "one four"
+    assert len(clip.ends) == 2
+    assert by_people(Utterance("digits", "one", (1,)), Path("nowhere"), HELD_OUT, Random(0)) is None
+
+
+SHAPED = {
+    "room": augment.room,
+    "microphone": augment.microphone,
+    "g711": lambda x, _: augment.g711(x),
+    "opus": lambda x, _: augment.opus(x, 24_000),
+    "noise": lambda x, rng: augment.add_noise(x, augment.noise(len(x), None, rng), 10.0),
+    "all": lambda x, rng: augment.disturb(x, augment.Channel(1, 1, (5, 5), 1, 0, 1, 1), x, rng),
+}
+
+
+@pytest.mark.parametrize("name", SHAPED)
+@pytest.mark.parametrize("count", [4_000, 16_001])
+def test_disturbances_keep_length_and_are_finite(name, count):
+    speech = np.random.default_rng(0).standard_normal(count).astype(np.float32) * 0.1
+    out = SHAPED[name](speech, np.random.default_rng(1))
+    assert out.dtype == np.float32
+    assert out.shape == speech.shape
+    assert np.isfinite(out).all()
+    assert np.abs(out).max() > 0.001
+
+
+def test_opus_does_not_move_speech():
+    speech = by_espeak(Utterance("count", "count to ten"), HELD_OUT, Random(0)).samples
+    out = augment.opus(speech, 64_000)
+    lags = range(-64, 65)
+    best = max(lags, key=lambda lag: float(np.dot(speech[500:-500], np.roll(out, -lag)[500:-500])))
+    assert abs(best) <= 16  # 1 ms
+
+
+def test_noise_is_as_far_below_speech_as_asked():
+    speech = np.random.default_rng(0).standard_normal(8000).astype(np.float32)
+    added = augment.add_noise(speech, augment.noise(8000, None, np.random.default_rng(1)), 15.0) - speech
+    assert 10 * np.log10(np.square(speech).mean() / np.square(added).mean()) == pytest.approx(15, abs=0.1)
+
+
+def test_hear_gives_a_shard_that_reads_back(tmp_path):
+    samples = [hear(a_clip(), augment.CLEAN, None, Random(seed)) for seed in range(3)]
+    save_shard(tmp_path / "000.npz", samples)
+    for before, after in zip(samples, load_shard(tmp_path / "000.npz"), strict=True):
+        assert before.utterance == after.utterance
+        assert before.source == after.source
+        assert np.array_equal(before.mel, after.mel)
+        assert np.array_equal(before.labels, after.labels)
+        assert np.array_equal(before.sequence, after.sequence)
+        assert np.allclose(before.ends, after.ends, atol=1e-3)
+        assert len(before.labels) == -(-len(before.mel) // 2)
+
+
+# training
+
+
+def samples_(count=4) -> list[Sample]:
+    return [hear(a_clip(seconds=0.8 + 0.1 * seed), augment.CLEAN, None, Random(seed)) for seed in range(count)]
+
+
+def test_padding_does_not_change_what_a_clip_gives():
+    listener = Listener().eval()
+    together = collate(samples_(), None)
+    with torch.inference_mode():
+        encoded = listener.encode(together)
+        for index, length in enumerate(together.lengths.tolist()):
+            alone = listener.audio_tower(together.mel[index : index + 1, :, :length])
+            assert torch.allclose(encoded[index, : alone.shape[1]], alone[0], atol=1e-4)
+            assert not encoded[index, alone.shape[1] :].any()
+
+
+def test_losses_are_finite_and_reach_encoder_and_rows(chat):
+    batch = collate(samples_(), torch.Generator().manual_seed(0))
+    listener = Listener()
+    encoded = listener.encode(batch)
+    rows = torch.randn(4, max(map(slots, batch.samples)), 256, requires_grad=True)
+    terms = listener.loss(encoded, batch) | align_loss(
+        rows, batch, torch.randn(chat.tokenizer.get_vocab_size(), 256), chat
+    )
+    sum(terms.values()).backward()
+    assert all(torch.isfinite(value) for value in terms.values())
+    assert rows.grad.abs().sum() > 0
+    assert listener.audio_tower.conv1.weight.grad.abs().sum() > 0
+
+
+def test_rows_of_clips_stand_in_their_turns(chat):
+    turns = converse([Utterance("yes", "yes"), Utterance("no", "no")], Random(0), cut=0)
+    row = chat.row(turns, [[chat.audio] * 2, [chat.audio] * 3], [True, True], None)
+    rows = torch.arange(2 * 4).float().reshape(2, 4, 1).expand(2, 4, 256)
+    out = insert(torch.full((1, len(row.ids), 256), -1.0), [row], [[1, 0]], rows)
+    assert out[0, [i for i, token in enumerate(row.ids) if token == chat.audio], 0].tolist() == [4, 5, 0, 1, 2]
+    assert (out[0, [i for i, token in enumerate(row.ids) if token != chat.audio]] == -1).all()
+
+
+def test_batches_hold_each_clip_once_per_block():
+    pool = samples_(1) * (8 * BATCH)
+    sizes = [len(draw_batch(pool, step, BATCH, "test")) for step in range(8)]
+    assert sizes == [BATCH] * 8
+
+
+def test_sinusoids_begin_with_zero_and_one():
+    table_ = sinusoids(1500, 192)
+    assert table_[0, :96].abs().max() == 0
+    assert (table_[0, 96:] == 1).all()
+    assert table_.shape == (1500, 192)
+
+
+@pytest.mark.parametrize("shape", [(8, 32), (32, 8)])
+def test_orthogonal_brings_singular_values_near_one(shape):
+    values = torch.linalg.svdvals(orthogonal(torch.randn(shape, generator=torch.Generator().manual_seed(0))).float())
+    assert values.min() > 0.5
+    assert values.max() < 1.5
+
+
+def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path, monkeypatch):
+    def make():
+        torch.manual_seed(0)
+        return nn.Sequential(nn.Linear(4, 8), nn.Linear(8, 1))
+
+    def loss_of(module):
+        return lambda step: {"loss": module(torch.full((2, 4), float(step))).square().mean()}
+
+    whole, halves = make(), make()
+    train(Run(tmp_path / "whole.pt", 8, warm_up=2), whole, loss_of(whole))
+    monkeypatch.setattr("models.demo.training.SAVE_EVERY_S", 0.0)
+
+    def killed(step):
+        if step == 4:
+            raise KeyboardInterrupt
+        return loss_of(halves)(step)
+
+    with pytest.raises(KeyboardInterrupt):
+        train(Run(tmp_path / "halves.pt", 8, warm_up=2), halves, killed)
+    again = make()
+    train(Run(tmp_path / "halves.pt", 8, warm_up=2), again, loss_of(again))
+    for first, second in zip(whole.parameters(), again.parameters(), strict=True):
+        assert torch.equal(first, second)
+
+
+def test_the_table_counts_by_kind_and_in_all():
+    lines = list(table({"clean": {"yes": [True, False], "no": [True]}, "nothing": {}}))
+    assert lines == ["| | clean |", "| --- | ---: |", "| no | 100 |", "| yes | 50 |", "| **all** | **67** of 3 |"]
