@@ -27,6 +27,9 @@ class Speaker(Protocol):
     """Whether audio leaves in real time, so that the server knows what was heard and tells the client (`output_audio_buffer.*`,
     truncation); else it leaves as soon as it is made, and the client plays it and says what it truncates."""
 
+    level: float
+    """Level in dBFS of the 20 ms that left for the ear last; -96 for silence, or where that is not known."""
+
     async def write(self, speech: Speech) -> None:
         """Queue speech; waits while the queue is further ahead of the ear than the edge allows. Words count from the reply's text."""
 
@@ -35,6 +38,9 @@ class Speaker(Protocol):
 
     async def drained(self) -> None:
         """Wait until all that was written has been handed to the network."""
+
+    def duck(self, on: bool) -> None:
+        """Fall silent at once and hold the place, or go on from there; nothing is lost. Does nothing unless `paced`."""
 
     def clear(self) -> Heard:
         """Drop what was not played yet, end the reply, and say how much of it was heard (or sent, unless `paced`). Never waits."""

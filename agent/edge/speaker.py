@@ -9,7 +9,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from agent.audio import FRAME_SECONDS, Resampler, Samples, Speech, Word
+from agent.audio import FRAME_SECONDS, Resampler, Samples, Speech, Word, dbfs
 from agent.edge import Heard
 from agent.playout import Playout
 
@@ -27,6 +27,8 @@ class PacedSpeaker:
         self.rate = rate
         self.on_speech: Callable[[], None] = lambda: None
         """Called when there may be something to pull."""
+        self.level = -96.0
+        """Level in dBFS of the frame that left last; -96 for silence."""
         self._ahead = round(ahead_seconds * rate)
         self._playout = Playout(round(rate * FRAME_SECONDS))
         self._started = asyncio.Event()
@@ -88,9 +90,15 @@ class PacedSpeaker:
     def heard(self, item_id: str, seconds: float) -> None:
         """Not known of old answers: `clear` already told what was heard."""
 
+    def duck(self, on: bool) -> None:
+        """Fade to silence within a frame and hold the place, or go on from there."""
+        self._playout.duck(on)
+        self.on_speech()
+
     def pull(self) -> Samples | None:
         """The next 20 ms, [rate / 50] int16; None for silence."""
         frame = self._playout.pull()
+        self.level = -96.0 if frame is None else dbfs(frame)
         if frame is not None:
             if not self._started.is_set():
                 self._start_time = asyncio.get_running_loop().time()

@@ -18,7 +18,7 @@ import numpy as np
 from aiortc import MediaStreamError, MediaStreamTrack
 
 from agent.audio import FRAME_SECONDS, Samples
-from agent.edge.codecs import OPUS, PAUSE_BYTES, Codec
+from agent.edge.codecs import OPUS, Codec
 from agent.edge.speaker import OUTPUT_RATE
 from agent.edge.statistics import Report, Sending
 
@@ -27,6 +27,10 @@ TIME_BASE = Fraction(1, OUTPUT_RATE)
 
 MAX_LATE_FRAMES = 3
 """After a stall, so many frames are sent at once; the time of older ones is skipped, so that a stall never becomes a burst."""
+
+SILENT_FRAMES = 10
+"""Frames of silence that are sent before the transmission pauses, as libopus itself does. Its own pauses (DTX) are not used: what its
+speech mode takes for noise, a steady tone for one, it replaces by a faint hiss."""
 
 KEEP_ALIVE_SECONDS = 0.4
 """Between packets while the transmission pauses, as libopus itself does."""
@@ -51,6 +55,8 @@ class PacedTrack(MediaStreamTrack):
         """When the last frame was due."""
         self._timestamp = 0
         """Its timestamp, at 48 kHz."""
+        self._silent = 0
+        """Frames of silence since the last speech."""
         self._pause: bytes | None = None
         """The packet that says that silence follows, once it was sent."""
         self._speech = asyncio.Event()
@@ -85,10 +91,12 @@ class PacedTrack(MediaStreamTrack):
         return packet
 
     def _encode(self, pulled: Samples | None) -> bytes:
-        """One frame as a packet; the pause begins when silence has made the encoder end its own."""
+        """One frame as a packet, or the one that says that silence follows: an empty frame of the same kind."""
         payload = self._encoder.encode(_SILENCE if pulled is None else pulled)
-        self._pause = payload if pulled is None and len(payload) <= PAUSE_BYTES else None
-        return payload
+        self._silent = 0 if pulled is not None else self._silent + 1
+        pausing = self._codec is OPUS and self._silent > SILENT_FRAMES
+        self._pause = bytes([payload[0] & 0xFC]) if pausing else None
+        return self._pause or payload
 
     async def _pace(self) -> None:
         """Sleep until the next frame is due."""
