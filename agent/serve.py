@@ -20,6 +20,7 @@ from agent.server import Server
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM. Returns 0, or 2 with one clear message when the settings or what they name are wrong."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
+    logging.getLogger("aioice").setLevel(logging.WARNING)  # it tells every step of every connection
     try:
         settings = Settings(_cli_parse_args=list(argv), _cli_prog_name="parley serve")
         asyncio.run(_serve(settings))
