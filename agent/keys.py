@@ -59,7 +59,7 @@ class Keys:
     def check(self, request: web.Request) -> Grant:
         """What a request may do. Raises HTTPUnauthorized without a valid key, HTTPForbidden for a page that is not trusted."""
         origin = request.headers.get("Origin")
-        if origin is not None and not self.trusts(origin):
+        if origin is not None and not self.trusts(origin, request.host):
             raise web.HTTPForbidden(
                 text=f"Pages of {origin} may not call this server; its setting `origins` says which may."
             )
@@ -68,15 +68,18 @@ class Keys:
         token = _token(request)
         if token.startswith(PREFIX):
             return Grant(self._read(token), may_mint=False)
-        if self._key is not None and not hmac.compare_digest(token.encode(), self._key.encode()):
+        if self._key is not None and not hmac.compare_digest(_bytes(token), self._key.encode()):
             raise web.HTTPUnauthorized(text="Send the server's key as 'Authorization: Bearer KEY'.")
         return Grant({}, may_mint=True)
 
-    def trusts(self, origin: str) -> bool:
-        """Whether pages of an origin (scheme, host and port) may call: without a key and a list, only this machine's."""
-        if self._origins:
-            return origin in self._origins
-        return self._key is not None or _is_loopback(origin)
+    def trusts(self, origin: str, host: str) -> bool:
+        """Whether pages of an origin (scheme, name and port) may call us at `host`: our own may, and those of the list.
+
+        Without a list, those of this machine may, and with a key all others, too: they must know it.
+        """
+        if urlsplit(origin).netloc == host or origin in self._origins:
+            return True
+        return not self._origins and (self._key is not None or _is_loopback(origin))
 
     def mint(self, session: dict[str, Any], seconds: int) -> tuple[str, int]:
         """A secret with its settings, valid for so many seconds, and its end in seconds since 1970. Raises HTTPBadRequest if too long."""
@@ -92,7 +95,7 @@ class Keys:
     def _read(self, secret: str) -> dict[str, Any]:
         """The settings bound to a secret. Raises HTTPUnauthorized if it is not ours, or over."""
         content, _, signature = secret.removeprefix(PREFIX).partition(".")
-        if not hmac.compare_digest(signature.encode(), self._signature(content.encode()).encode()):
+        if not hmac.compare_digest(_bytes(signature), self._signature(_bytes(content)).encode()):
             raise web.HTTPUnauthorized(text="This is no ephemeral secret of this server.")
         end, session = json.loads(zlib.decompress(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4))))
         if self._now() >= end:
@@ -101,6 +104,11 @@ class Keys:
 
     def _signature(self, content: bytes) -> str:
         return base64.urlsafe_b64encode(hmac.digest(self._signing, content, "sha256")).decode().rstrip("=")
+
+
+def _bytes(header: str) -> bytes:
+    """A header as it came; aiohttp gives bytes that are no UTF-8 as surrogates."""
+    return header.encode(errors="surrogateescape")
 
 
 def _token(request: web.Request) -> str:

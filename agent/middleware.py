@@ -30,7 +30,7 @@ def add_headers(keys: Keys) -> Callable[[web.Request, web.StreamResponse], Await
         origin = request.headers.get(hdrs.ORIGIN)
         if origin is not None and request.path.startswith("/v1/"):
             response.headers[hdrs.VARY] = hdrs.ORIGIN
-            if keys.trusts(origin):
+            if keys.trusts(origin, request.host):
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
                 response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Location, Retry-After"
 
@@ -41,7 +41,7 @@ def preflight(keys: Keys) -> Handler:
     """Answer a browser that asks, without a key, whether a page may send a request: with whatever headers its SDK adds."""
 
     async def answer(request: web.Request) -> web.Response:
-        if not keys.trusts(request.headers.get(hdrs.ORIGIN, "")):
+        if not keys.trusts(request.headers.get(hdrs.ORIGIN, ""), request.host):
             raise web.HTTPForbidden(text="Pages of this origin may not call this server.")
         headers = {
             hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, DELETE",

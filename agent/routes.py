@@ -16,10 +16,11 @@ from aiortc import RTCIceServer
 from pydantic import BaseModel, Field, ValidationError
 
 from agent.config import Settings
+from agent.edge.sideband import control
 from agent.edge.webrtc import OfferError, WebRTCEdge, answer
 from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS, WebSocketEdge
 from agent.keys import Keys
-from agent.middleware import add_headers, errors_as_json, preflight
+from agent.middleware import Handler, add_headers, errors_as_json, preflight
 from agent.objects import EventError, SessionObject, refusal
 from agent.reply import Stages
 
@@ -63,12 +64,17 @@ def application(server: Calls) -> web.Application:
             web.post("/v1/realtime", routes.start_call),  # the beta's address
             web.delete("/v1/realtime/calls/{id}", partial(routes.end_call, status=204)),
             web.post("/v1/realtime/calls/{id}/hangup", partial(routes.end_call, status=200)),
+            web.post("/v1/realtime/calls/{id}/{verb:accept|reject|refer}", _refused("SIP calls")),
             web.get("/v1/realtime", routes.connect),
+            web.get("/v1/realtime/translations", _refused("translation sessions")),
+            web.post("/v1/realtime/translations/client_secrets", _refused("translation sessions")),
+            web.post("/v1/realtime/transcription_sessions", _refused("transcription sessions")),
             web.post("/v1/realtime/client_secrets", routes.make_secret),
             web.post("/v1/realtime/sessions", routes.make_beta_session),
             web.get("/v1/models", routes.list_models),
             web.get("/v1/models/{id:.+}", routes.get_model),
             web.get("/v1/parley", routes.describe),
+            web.route("*", "/v1/{path:.*}", _nothing),
             web.get("/traces", routes.get_traces),
             web.get("/", _index),
             web.static("/", WEB),
@@ -123,11 +129,10 @@ class Routes:
         return web.Response(status=status)
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
-        """A call over a WebSocket, to its end."""
+        """A call over a WebSocket, or the control of one over WebRTC (`?call_id=`), to its end."""
         grant = self._keys.check(request)
         if request.query.get("intent", "realtime") != "realtime":
-            raise web.HTTPBadRequest(text="This server has no transcription sessions.")
-        session = self._server.session("sess", grant.session)
+            raise _none_of("transcription sessions")
         socket = web.WebSocketResponse(
             protocols=("realtime",),
             heartbeat=PING_SECONDS,
@@ -135,6 +140,16 @@ class Routes:
             timeout=CLOSE_SECONDS,
             compress=False,  # speech as base64 costs more time to compress than it saves
         )
+        if "call_id" in request.query:
+            call = self._server.calls.get(request.query["call_id"])
+            if not isinstance(call, WebRTCEdge):
+                raise web.HTTPNotFound(text="There is no such call over WebRTC; it may have ended.")
+            if call.channel.full:
+                raise web.HTTPServiceUnavailable(text="This call is controlled by too many connections.")
+            await socket.prepare(request)
+            await control(socket, call.channel)
+            return socket
+        session = self._server.session("sess", grant.session)
         with self._server.room():
             await socket.prepare(request)
             transport = request.transport
@@ -248,6 +263,23 @@ def _object(text: str, param: str | None) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise EventError("invalid_value", f"{param or 'The body'} is to be a JSON object.", param)
     return value
+
+
+def _refused(what: str) -> Handler:
+    """Says clearly that a part of OpenAI's interface is not here."""
+
+    async def refuse(_request: web.Request) -> web.Response:
+        raise _none_of(what)
+
+    return refuse
+
+
+def _none_of(what: str) -> EventError:
+    return EventError("unsupported", f"This server has no {what}.")
+
+
+async def _nothing(request: web.Request) -> web.Response:
+    raise web.HTTPNotFound(text=f"There is no {request.method} {request.path} here.")
 
 
 async def _index(_request: web.Request) -> web.FileResponse:

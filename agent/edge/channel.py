@@ -7,13 +7,15 @@ error, one that does not read loses the call. Nothing here waits, so that clean-
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 
 from aiortc import RTCDataChannel
 
 from agent.client_events import ClientEvent, parse
-from agent.events import ServerEvent, refuse, serialise
-from agent.objects import EventError
+from agent.edge.mailbox import Outbox
+from agent.events import Error, ServerEvent, SessionCreated, SessionUpdated, refuse, serialise
+from agent.objects import EventError, SessionObject
 
 logger = logging.getLogger(__name__)
 
@@ -24,6 +26,9 @@ MAX_QUEUED_EVENTS = 256
 
 MAX_BUFFERED_BYTES = 1024 * 1024
 """Bytes sent but not acknowledged, beyond which the client counts as gone: minutes of events."""
+
+MAX_WATCHERS = 8
+"""Second connections to one call."""
 
 
 class EventChannel:
@@ -37,6 +42,8 @@ class EventChannel:
         self._waiting: list[str] = []
         self._numbers = itertools.count(1)
         self._closed = False
+        self._session: SessionObject | None = None
+        self._watchers: set[Outbox] = set()
 
     def attach(self, channel: RTCDataChannel) -> None:
         """Take the channel that the client opened; other labels, and a second one, are left alone."""
@@ -55,15 +62,51 @@ class EventChannel:
             yield event
 
     def send(self, event: ServerEvent) -> None:
-        """Send or queue an event; nothing happens once the call is over."""
-        if not self._closed:
-            self._send(serialise(event, f"event_{next(self._numbers)}"))
+        """Send or queue an event, for the watchers, too; nothing happens once the call is over."""
+        if self._closed:
+            return
+        if isinstance(event, SessionCreated | SessionUpdated):
+            self._session = event.session
+        text = serialise(event, f"event_{next(self._numbers)}")
+        self._send(text)
+        for watcher in self._watchers:
+            watcher.put(text)
+
+    @property
+    def full(self) -> bool:
+        """Whether there are as many watchers as a call may have."""
+        return len(self._watchers) >= MAX_WATCHERS
+
+    @contextmanager
+    def watched(self, watcher: Outbox) -> Iterator[None]:
+        """Give a copy of what the client is sent, after the session as it is, to a second connection; close it with the call."""
+        if self._closed:
+            watcher.close()
+        if self._session:
+            watcher.put(serialise(SessionCreated(session=self._session), f"event_{next(self._numbers)}"))
+        self._watchers.add(watcher)
+        try:
+            yield
+        finally:
+            self._watchers.discard(watcher)
+
+    def take(self, message: str | bytes) -> Error | None:
+        """Queue a client's event; what is answered instead, when it cannot be taken."""
+        if self._closed:
+            return None
+        try:
+            self._received.put_nowait(self._read(message))
+        except EventError as error:
+            return refuse(error, message)
+        return None
 
     def close(self) -> None:
         """End the events in both directions."""
         if not self._closed:
             self._closed = True
             self._waiting.clear()
+            for watcher in self._watchers:
+                watcher.close()
             self._received.put_nowait(None)
 
     def _send(self, text: str) -> None:
@@ -82,14 +125,8 @@ class EventChannel:
                 self._hang_up()
 
     def _message(self, message: str | bytes) -> None:
-        if self._closed:
-            return
-        try:
-            event = self._read(message)
-        except EventError as error:
-            self.send(refuse(error, message))
-        else:
-            self._received.put_nowait(event)
+        if error := self.take(message):
+            self.send(error)
 
     def _read(self, message: str | bytes) -> ClientEvent:
         if isinstance(message, bytes):

@@ -1,16 +1,34 @@
 """What waits between a client and its session: the client's events in their order, and texts on their way to the client.
 
-Both are bounded by whoever fills them: `Inbox.room` and `Outbox.below` say when to wait. Nothing here waits for a network.
+Both are bounded by whoever fills them: `Inbox.room` and `Outbox.below` say when to wait. Only `Outbox.send` waits for the network.
 """
 
 import asyncio
+import math
 from collections import deque
+from collections.abc import AsyncIterator
+from typing import Protocol
+
+from aiohttp import WSMessage
 
 from agent.client_events import ClientEvent, InputAudioBufferAppend, InputAudioBufferCommit
 
 MAX_WAITING_EVENTS = 256
 MAX_WAITING_BYTES = 1024 * 1024
 """Events, and bytes of audio in them, that wait for the session; none are put in beyond."""
+
+
+class Socket(Protocol):
+    """What is used of aiohttp's WebSocketResponse."""
+
+    def __aiter__(self) -> AsyncIterator[WSMessage]:
+        """The client's messages until either side closes."""
+
+    async def send_str(self, data: str) -> None:
+        """Send a text; waits while the network takes no more. Raises ConnectionError once the socket is closed."""
+
+    async def close(self) -> object:
+        """Close from this side, and wait a while for the client's."""
 
 
 class Inbox:
@@ -72,7 +90,9 @@ class Inbox:
 class Outbox:
     """Texts on their way to the client, the oldest first."""
 
-    def __init__(self) -> None:
+    def __init__(self, limit: float = math.inf) -> None:
+        """Beyond `limit` bytes that wait the box closes by itself; what it has by then still goes out."""
+        self._limit = limit
         self._waiting: deque[str] = deque()
         self._unsent = 0
         self._closed = False
@@ -84,20 +104,22 @@ class Outbox:
         if not self._closed:
             self._waiting.append(text)
             self._unsent += len(text)
+            self._closed = self._unsent > self._limit
             self._changed()
 
-    async def next(self) -> str | None:
-        """The oldest text; None once the box is closed and empty."""
-        while not self._waiting:
-            if self._closed:
-                return None
-            await self._news.wait()
-        return self._waiting.popleft()
-
-    def sent(self, text: str) -> None:
-        """A text that `next` gave is on its way."""
-        self._unsent -= len(text)
-        self._changed()
+    async def send(self, socket: Socket) -> None:
+        """Send what is put in until the box is closed and empty, then close the socket; end at once when the client has."""
+        try:
+            while self._waiting or not self._closed:
+                if self._waiting:
+                    await socket.send_str(self._waiting[0])
+                    self._unsent -= len(self._waiting.popleft())
+                    self._changed()
+                else:
+                    await self._news.wait()
+            await socket.close()
+        except ConnectionError:  # whoever reads the socket learns of it, too
+            self.close()
 
     async def below(self, limit: int) -> None:
         """Wait until less than so much is unsent, or the box is closed."""

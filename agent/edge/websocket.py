@@ -8,7 +8,6 @@ when it appends nothing, no time passes. A client that sends faster than it is s
 import asyncio
 import itertools
 from collections.abc import AsyncIterator, Callable, Iterator
-from typing import Protocol
 
 import numpy as np
 from aiohttp import WSMessage, WSMsgType
@@ -17,7 +16,7 @@ from agent import g711
 from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Frame, Resampler, Samples
 from agent.client_events import ClientEvent, InputAudioBufferAppend, parse
 from agent.edge.deltas import DeltaSpeaker
-from agent.edge.mailbox import Inbox, Outbox
+from agent.edge.mailbox import Inbox, Outbox, Socket
 from agent.events import (
     ContentPartAdded,
     Error,
@@ -50,19 +49,6 @@ CLOSE_SECONDS = 2.0
 """How long a client may take for its last events and its side of the closing."""
 
 
-class Socket(Protocol):
-    """What is used of aiohttp's WebSocketResponse."""
-
-    def __aiter__(self) -> AsyncIterator[WSMessage]:
-        """The client's messages until either side closes."""
-
-    async def send_str(self, data: str) -> None:
-        """Send a text; waits while the network takes no more. Raises ConnectionError once the socket is closed."""
-
-    async def close(self) -> object:
-        """Close from this side, and wait a while for the client's."""
-
-
 class WebSocketEdge:
     """Implements `Edge`; `run` carries the messages until either side closes."""
 
@@ -83,7 +69,7 @@ class WebSocketEdge:
         """Read and write until the client closes the socket, or the call is over and its last event is sent."""
         try:
             async with asyncio.TaskGroup() as tasks:
-                tasks.create_task(self._write())
+                tasks.create_task(self._outbox.send(self._socket))
                 async for message in self._socket:
                     self._take(message)
                     await self._inbox.room.wait()
@@ -145,18 +131,6 @@ class WebSocketEdge:
                 await self._ended.wait()
         except TimeoutError:
             self._abort()
-
-    async def _write(self) -> None:
-        """Send what is queued, then close the socket."""
-        try:
-            while text := await self._outbox.next():
-                await self._socket.send_str(text)
-                self._outbox.sent(text)
-            await self._socket.close()
-        except ConnectionError:  # the reader learns of it, too
-            pass
-        finally:
-            self.hang_up()
 
     def _take(self, message: WSMessage) -> None:
         """Queue the event that a message holds, or answer what cannot be read."""
