@@ -12,14 +12,21 @@ from tests.simulation.caller import LevelVAD, ToneVoice
 
 @asynccontextmanager
 async def serving(engine=None, voice=None, **settings):
-    """A server on a free port of this machine, and its URL."""
+    """A server with scripted stages on a free port of this machine, and its URL."""
     stages = Stages(engine or ScriptedEngine(["Hello there."], first_token=0.01, per_token=0), voice or ToneVoice())
     server = Server(Settings(port=0, **settings), stages, LevelVAD, ("Who are you?",))
+    async with running(server) as url:
+        yield server, url
+
+
+@asynccontextmanager
+async def running(server):
+    """Run a server; gives its URL."""
     port = asyncio.get_running_loop().create_future()
     task = asyncio.ensure_future(server.run(port.set_result))
     await asyncio.wait([port, task], return_when=asyncio.FIRST_COMPLETED)
     try:
-        yield server, f"http://127.0.0.1:{port.result()}"
+        yield f"http://127.0.0.1:{port.result()}"
     finally:
         task.cancel()
         await asyncio.wait([task])
