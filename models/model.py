@@ -32,6 +32,7 @@ class Model:
         self.device = network.audio_tower.conv1.weight.device
         self.window = network.config.text.max_positions  # of prompt and answer together
         self.parameters = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
+        self.language_model = network.language_model
         self._network = network
 
     @torch.no_grad()

@@ -1,0 +1,124 @@
+"""One request to the engine: a conversation, what is wanted of it, how far it is, and what comes of it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import IntEnum
+from typing import Any
+
+from torch import Tensor
+
+from models.history import fit
+from models.inputs import PLACEHOLDER, InputError, Messages, Plan
+from models.model import Model
+from models.sampling import GREEDY, Sampling
+from models.tape import Key, Tape, keys_of
+from models.tokenizer import Detokenizer
+
+
+class Priority(IntEnum):
+    """Who goes first."""
+
+    COMMITTED = 0  # a caller waits for it
+    SPECULATIVE = 1  # a caller may come to wait for it
+    OFF_PATH = 2  # nobody waits; rests while there is other work
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What is wanted."""
+
+    max_new_tokens: int = 256  # 0: only the prefill
+    priority: Priority = Priority.COMMITTED
+    sampling: Sampling = GREEDY
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """Text that has been made."""
+
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Prefilled:
+    """All that was wanted is on the tape."""
+
+    end_of_turn: float | None  # probability of an end token after the newest turn's audio; None if it has none
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """The answer is complete, or as long as it may be."""
+
+    tokens: int
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The request came to nothing, or its answer ends here."""
+
+    error: Exception
+
+
+Output = Delta | Prefilled | Finished | Failed
+
+
+@dataclass(eq=False)
+class Request:
+    """A prompt that is to be computed and, unless `limit` is 0, answered."""
+
+    plan: Plan
+    keys: list[Key]
+    audios: Sequence[Any]
+    limit: int  # tokens
+    options: Options
+    heard: int | None  # position of the newest turn's last row of audio
+    text: Detokenizer
+    tape: Tape | None = None
+    made: list[int] = field(default_factory=list)  # tokens; the newest is not on the tape yet
+    mels: dict[int, Tensor] = field(default_factory=dict)  # of audios, while their windows are computed
+    rows: dict[int, Tensor] = field(default_factory=dict)  # of windows, while their positions are computed
+    end_of_turn: float | None = None
+
+    @property
+    def pending(self) -> int:
+        """Positions of the prompt that are not yet on the tape."""
+        return max(0, len(self.keys) - (self.tape.cache.length if self.tape else 0))
+
+    @property
+    def settled(self) -> int:
+        """Positions with which the next request of this conversation will begin, whatever is said until then."""
+        return self.plan.windows[-1].start if self.plan.windows else len(self.keys) - 1
+
+    @property
+    def reusable(self) -> int:
+        """Positions that may come from a tape: the last one is computed, for what follows it; so is the one that tells the end of turn."""
+        return len(self.keys) - 1 if self.limit or self.heard is None else self.heard
+
+
+def build(model: Model, window: int, messages: Messages, audios: Sequence[Any], options: Options) -> Request:
+    """Lay out a request for a window of so many positions; raises InputError.
+
+    The oldest turns are left out where they do not leave room for the answer, or for a quarter of the window.
+    """
+
+    def plan(messages: Messages, audios: Sequence[Any]) -> Plan:
+        return model.plan(model.prompt(messages), [len(audio) for audio in audios])
+
+    room = window - min(max(1, options.max_new_tokens), window // 4)
+    kept, kept_audios = fit(messages, audios, lambda *chat: len(plan(*chat).ids), room)
+    planned = plan(kept, kept_audios)
+    length = len(planned.ids)
+    if length > window:
+        raise InputError(f"the newest turn takes {length} tokens; the window holds {window}")
+    spoken = planned.windows and PLACEHOLDER in (messages[-1]["content"] or "")
+    last = planned.windows[-1] if spoken else None
+    return Request(
+        plan=planned,
+        keys=keys_of(planned, kept_audios),
+        audios=kept_audios,
+        limit=min(options.max_new_tokens, window - length + 1),  # the last token needs no position
+        options=options,
+        heard=last.start + last.count - 1 if last else None,
+        text=Detokenizer(model.tokenizer),
+    )
