@@ -52,6 +52,11 @@ class Answering:
         """A reply is being made or heard."""
         return self._reply is not None and self._reply.active
 
+    @property
+    def audible(self) -> bool:
+        """A reply is being heard."""
+        return self._reply is not None and self._reply.audible
+
     def prepare(self, messages: Sequence[Message], judge: Judge) -> None:
         """The turn that ends `messages` may be over: begin its answer, unless another is active or the engine is late already."""
         limits = self.stages.speculation
@@ -89,6 +94,11 @@ class Answering:
             reply.trace.wait, reply.trace.end_of_turn = waited.seconds, waited.end_of_turn
         reply.open()
         self._reply = reply
+
+    def duck(self, on: bool) -> None:
+        """Hold the reply that is being said, or let it go on."""
+        if self._reply:
+            self._reply.duck(on)
 
     def interrupt(self, reason: Reason) -> None:
         """Cancel the reply, if one is being made or played."""

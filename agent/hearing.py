@@ -9,10 +9,21 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from agent.audio import INPUT_RATE, Frame, SampleHistory, Samples
+from agent.audio import FRAME_SECONDS, INPUT_RATE, Frame, SampleHistory, Samples, dbfs
+from agent.echo import AUDIBLE, Echo
 from agent.endpointing import Endpointing, expectation
 from agent.objects import EventError
-from agent.turn import SpeechStarted, TurnDetector, TurnEnded, TurnEvent, TurnPaused, TurnResumed, TurnSettings
+from agent.turn import (
+    OverlapEnded,
+    OverlapStarted,
+    SpeechStarted,
+    TurnDetector,
+    TurnEnded,
+    TurnEvent,
+    TurnPaused,
+    TurnResumed,
+    TurnSettings,
+)
 from agent.vad import VAD
 
 LEAST_COMMIT = 0.1
@@ -42,15 +53,29 @@ class Hearing:
         self._windowed: Samples = np.zeros(0, np.int16)
         self._uncommitted = 0
         self._captured = 0.0
+        self._echo = Echo()
+        self._agent_spoke = 0.0
+        """Seconds, in this call."""
 
-    def push(self, frame: Frame) -> Iterator[TurnEvent]:
-        """Hear 20 ms."""
+    def push(self, frame: Frame, played: float = -96.0, *, guarded: bool = False) -> Iterator[TurnEvent]:
+        """Hear 20 ms, while a frame of `played` dBFS left for the caller; `guarded`: the agent speaks, and can be interrupted."""
         self._history.append(frame.samples)
+        self._echo.push(dbfs(frame.samples), played)
+        self._agent_spoke += FRAME_SECONDS * (played > AUDIBLE)
+        if self._detector:
+            self._detector.interrupts = self._interrupts(self._detector.settings) if guarded else None
         self._captured = frame.time - self._history.end / INPUT_RATE
         self._windowed = np.concatenate([self._windowed, frame.samples])
         while self._windowed.size >= self._vad.window:
             window, self._windowed = np.split(self._windowed, [self._vad.window])
             probability = self._vad(window)
+            if (
+                self._detector
+                and self._detector.listening
+                and probability >= self.configured.release
+                and self._echo.explains()
+            ):
+                probability = 0.0
             if self._detector and (event := self._detector.push(window.size, probability)):
                 self._learn(self._detector, event)
                 yield event
@@ -68,6 +93,10 @@ class Hearing:
         """The caller answers these words of the agent now."""
         self._endpointing.expected = expectation(question)
 
+    def _interrupts(self, settings: TurnSettings) -> float:
+        """Seconds of speech that interrupt the agent."""
+        return settings.interrupt * (1.5 if self._agent_spoke < settings.echo_grace else 1)
+
     def _learn(self, detector: TurnDetector, event: TurnEvent) -> None:
         """Take an event for what it says of the caller's pauses; a pause begins with what is known without the engine."""
         match event:
@@ -82,6 +111,8 @@ class Hearing:
             case TurnEnded(speech_end=speech_end):
                 self._last_word = speech_end
                 self._endpointing.ended(self.end_of_turn)
+            case OverlapStarted() | OverlapEnded():
+                pass
 
     def detect(self, settings: TurnSettings | None) -> None:
         """Find turns with other settings from now on, also in the middle of one; None leaves it to the client."""

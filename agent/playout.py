@@ -31,6 +31,8 @@ class Playout:
         self._words: deque[Word] = deque()
         self._ended = False
         self._starved = False
+        self._ducked = False
+        self._gain = 1.0
 
     @property
     def pushed(self) -> int:
@@ -54,6 +56,8 @@ class Playout:
 
     def pull(self) -> Samples | None:
         """The next frame, padded with zeros at the end of the samples; None when nothing is to be played."""
+        if self._ducked and not self._gain:
+            return None
         enough = self.buffered >= self.frame
         starved = not enough and not self._ended and self.played > 0
         self.underruns += starved and not self._starved
@@ -61,16 +65,31 @@ class Playout:
         # A reply begins with a whole frame, so that a slow first piece does not begin it with a click and a gap.
         if not self.buffered or not (enough or self.played or self._ended):
             return None
-        frame = self._take(min(self.frame, self.buffered))
+        frame = self._fade(self._take(min(self.frame, self.buffered)))
         self._hear()
         return frame
 
+    def duck(self, on: bool) -> None:
+        """Fade out within the next frame and hold there, or fade in again from the same sample."""
+        self._ducked = on
+
     def clear(self) -> None:
         """Drop what waits and end the reply; `played` and `text` count from zero again."""
+        self._ducked, self._gain = False, 1.0
         self._pieces.clear()
         self._words.clear()
         self.buffered = self.played = self.text = 0
         self._ended = self._starved = False
+
+    def _fade(self, frame: Samples) -> Samples:
+        """The frame on its way to the gain that is wanted."""
+        wanted = 0.0 if self._ducked else 1.0
+        if self._gain == wanted:
+            return frame
+        ramp = np.linspace(self._gain, wanted, frame.size, dtype=np.float32)
+        self._gain = wanted
+        faded: Samples = (frame * ramp).astype(np.int16)
+        return faded
 
     def _take(self, count: int) -> Samples:
         """Move the first `count` waiting samples into a frame."""

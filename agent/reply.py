@@ -82,6 +82,11 @@ class Reply:
         """The response's id."""
         return self._wire.response_id
 
+    @property
+    def audible(self) -> bool:
+        """Its first sample has left, its last has not."""
+        return self.active and "playout_started" in self.trace.marks
+
     def start(
         self, tasks: asyncio.TaskGroup, messages: Sequence[Message], judge: Judge | None = None, *, ahead: bool = True
     ) -> None:
@@ -98,6 +103,13 @@ class Reply:
         if self._text:
             self._wire.text(self._text)
         self._opened.set()
+
+    def duck(self, on: bool) -> None:
+        """Fall silent while it is open whether the caller interrupts, or go on."""
+        if self.active:
+            self._speaker.duck(on)
+            if on:
+                self._mark("overlap")
 
     def cancel(self, reason: Reason) -> None:
         """Stop at once: when this returns, the speaker is silent and the history is true. Does nothing after the end."""

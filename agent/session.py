@@ -17,7 +17,16 @@ from agent.edge import Edge
 from agent.hearing import Hearing
 from agent.objects import EventError, InputAudio, Item, NewItem, SemanticVAD, ServerVAD, SessionObject, update_session
 from agent.reply import Stages, heard_text
-from agent.turn import SpeechStarted, TurnEnded, TurnEvent, TurnPaused, TurnResumed, TurnSettings
+from agent.turn import (
+    OverlapEnded,
+    OverlapStarted,
+    SpeechStarted,
+    TurnEnded,
+    TurnEvent,
+    TurnPaused,
+    TurnResumed,
+    TurnSettings,
+)
 
 HYSTERESIS = 0.15
 """How far below the threshold speech goes on (silero-vad's own default)."""
@@ -47,17 +56,27 @@ class Session:
         async with self._tasks:
             client = self._tasks.create_task(self._obey())
             async for frame in self._edge.frames():
-                for event in self._hearing.push(frame):
+                for event in self._hearing.push(frame, self._edge.speaker.level, guarded=self._guarded()):
                     self._take_turn(event)
             client.cancel()
             self._answering.withdraw()
             self._answering.interrupt("client_cancelled")
+
+    def _guarded(self) -> bool:
+        """Whether speech has to prove itself: it would interrupt what the caller hears, which can be held meanwhile."""
+        detection = self._session.audio.input.turn_detection
+        interrupts = detection is not None and detection.interrupt_response
+        return interrupts and self._edge.speaker.paced and self._answering.audible
 
     # Turns.
 
     def _take_turn(self, event: TurnEvent) -> None:
         detection = self._session.audio.input.turn_detection
         match event:
+            case OverlapStarted():
+                self._answering.duck(on=True)
+            case OverlapEnded():
+                self._answering.duck(on=False)
             case SpeechStarted(start=start):
                 self._speech_item = self._new_id()
                 self._edge.send(events.SpeechStarted(audio_start_ms=_wire_ms(start), item_id=self._speech_item))
@@ -141,6 +160,7 @@ class Session:
     def _update(self, changes: dict[str, Any]) -> None:
         before, self._session = self._session, update_session(self._session, changes)
         if self._session.audio.input != before.audio.input:
+            self._answering.duck(on=False)
             self._hearing.detect(turn_settings(self._session, self._hearing.configured))
         self._edge.send(events.SessionUpdated(session=self._session))
 

@@ -16,6 +16,7 @@ Mark = Literal[
     "first_chunk",  # enough text to speak
     "first_audio",  # the voice's first piece of speech
     "playout_started",  # the first sample was handed to the network
+    "overlap",  # the caller made a sound, and the agent fell silent for it
     "interrupted",  # the reply was cancelled
     "done",  # the reply was played to its end, cut, or failed
 ]

@@ -60,6 +60,21 @@ class TurnSettings:
     trust: Annotated[float, Field(ge=0, le=2)] = 1.0
     """Weight of the engine's end-of-turn probability; 0: none."""
 
+    overlap: Seconds = 0.06
+    """Speech over the agent's after which the agent falls silent, for now: two of Silero's windows."""
+
+    overlap_threshold: Probability = 0.6
+    """A window at or above this begins such speech; it takes more than while the agent listens."""
+
+    overlap_end: Seconds = 0.16
+    """Silence after which it was no interruption (a backchannel, a cough, an echo), and the agent goes on."""
+
+    interrupt: Seconds = 0.34
+    """Speech over the agent's that interrupts it; "mm-hm" and "okay" last 0.15 to 0.3 s."""
+
+    echo_grace: Seconds = 1.0
+    """The agent's first seconds of speech in a call, in which half as much again is needed: echo cancellers are learning."""
+
     max_turn: Seconds = 30.0
     """A turn that never ends is cut here: one window of the audio encoder."""
 
@@ -69,6 +84,16 @@ class SpeechStarted:
     """The caller is speaking; `start` includes the padding."""
 
     start: int
+
+
+@dataclass(frozen=True)
+class OverlapStarted:
+    """The caller makes a sound while the agent speaks: an interruption, which SpeechStarted then confirms, or nothing of it."""
+
+
+@dataclass(frozen=True)
+class OverlapEnded:
+    """It was no interruption."""
 
 
 @dataclass(frozen=True)
@@ -97,7 +122,7 @@ class TurnEnded:
     """Seconds of silence that were to end it."""
 
 
-TurnEvent = SpeechStarted | TurnPaused | TurnResumed | TurnEnded
+TurnEvent = OverlapStarted | OverlapEnded | SpeechStarted | TurnPaused | TurnResumed | TurnEnded
 
 
 @dataclass
@@ -110,20 +135,29 @@ class TurnDetector:
     silence: float | None = None
     """Seconds of silence that end the turn where they are decided in the pause; None: the settings'. A pause begins without."""
 
+    interrupts: float | None = None
+    """Seconds of speech that begin a turn while the agent speaks; None: it does not."""
+
     _onset: int | None = None
     """First speech sample of what may become, or is, a turn."""
     _speech_end: int = 0
+    _speech: int = 0
+    """Samples of speech since the onset, until the turn begins."""
+    _overlap: bool = False
     _speaking: bool = False
     _paused: bool = False
+
+    @property
+    def listening(self) -> bool:
+        """Nothing is being said, as far as is known yet."""
+        return not self._speaking and not self._overlap
 
     def push(self, samples: int, probability: float) -> TurnEvent | None:
         """Judge the stream's next window of `samples` samples by its probability of speech."""
         start, self.position = self.position, self.position + samples
-        if probability >= (self.settings.threshold if self._onset is None else self.settings.release):
+        if probability >= self._threshold():
             return self._hear(start)
-        if not self._speaking:
-            self._onset = None
-        return self.wait(self.position)
+        return self.wait(self.position) if self._speaking else self._forget()
 
     def wait(self, now: int) -> TurnPaused | TurnEnded | None:
         """Judge the silence at sample `now`, which may lie inside a window that is not complete yet."""
@@ -138,19 +172,44 @@ class TurnDetector:
         self._paused = True
         return TurnPaused(self._padded(self._onset), self._speech_end)
 
-    def _hear(self, start: int) -> SpeechStarted | TurnResumed | TurnEnded | None:
+    def _hear(self, start: int) -> TurnEvent | None:
         """A window of speech: believe in it once it has lasted, and end a turn at its greatest length."""
         silence, self._speech_end = start - self._speech_end, self.position
         onset = self._onset = start if self._onset is None else self._onset
         if not self._speaking:
-            self._speaking = self.position - onset >= self.settings.min_speech * INPUT_RATE
-            return SpeechStarted(self._padded(onset)) if self._speaking else None
+            self._speech += self.position - start
+            return self._perhaps_speech(onset)
         if self.position - onset >= self.settings.max_turn * INPUT_RATE:
             return self._end(onset, self.position, 0.0)
         if not self._paused:
             return None
         self._paused, self.silence = False, None
         return TurnResumed(silence / INPUT_RATE)
+
+    def _perhaps_speech(self, onset: int) -> OverlapStarted | SpeechStarted | None:
+        """Begin a turn when its speech has lasted; before that, tell of speech over the agent's."""
+        needed = self.settings.min_speech if self.interrupts is None else self.interrupts
+        if self._speech >= needed * INPUT_RATE:
+            self._speaking, self._overlap, self._speech = True, False, 0
+            return SpeechStarted(self._padded(onset))
+        if self.interrupts is None or self._overlap or self._speech < self.settings.overlap * INPUT_RATE:
+            return None
+        self._overlap = True
+        return OverlapStarted()
+
+    def _forget(self) -> OverlapEnded | None:
+        """What began was no turn: at once, or over the agent's speech after a gap longer than those between syllables."""
+        if self._overlap and self.position - self._speech_end < self.settings.overlap_end * INPUT_RATE:
+            return None
+        ended, self._overlap = self._overlap, False
+        self._onset, self._speech = None, 0
+        return OverlapEnded() if ended else None
+
+    def _threshold(self) -> float:
+        """The probability that is speech: less once it has begun, more over the agent's."""
+        if self._onset is None:
+            return self.settings.threshold if self.interrupts is None else self.settings.overlap_threshold
+        return self.settings.release if self._speaking or self.interrupts is None else self.settings.threshold
 
     def _end(self, onset: int, now: int, silence: float) -> TurnEnded:
         self._onset, self._speaking, self._paused, self.silence = None, False, False, None

@@ -111,6 +111,40 @@ def test_silence_after_a_reply_is_no_underrun():
     assert playout.underruns == 0
 
 
+def test_a_ducked_voice_fades_out_holds_its_place_and_fades_in():
+    playout = Playout(10)
+    playout.push(np.full(50, 1000, np.int16), [Word(20, 1)])
+    assert playout.pull().tolist() == [1000] * 10
+    playout.duck(on=True)
+    faded = playout.pull()
+    assert (faded[0], faded[-1]) == (1000, 0)
+    assert [playout.pull() for _ in range(3)] == [None] * 3
+    assert (playout.played, playout.text, playout.underruns) == (20, 1, 0)
+    playout.duck(on=False)
+    back = playout.pull()
+    assert (back[0], back[-1]) == (0, 1000)
+    assert playout.pull().tolist() == [1000] * 10
+    assert playout.played == 40
+
+
+def test_a_voice_that_is_not_quite_gone_comes_back_at_once():
+    playout = Playout(10)
+    playout.push(np.full(30, 1000, np.int16))
+    playout.duck(on=True)
+    playout.duck(on=False)
+    assert playout.pull().tolist() == [1000] * 10
+
+
+def test_clearing_gives_the_next_reply_its_full_voice():
+    playout = Playout(10)
+    playout.push(np.full(30, 1000, np.int16))
+    playout.duck(on=True)
+    playout.pull()
+    playout.clear()
+    playout.push(np.full(30, 1000, np.int16))
+    assert playout.pull().tolist() == [1000] * 10
+
+
 steps = st.lists(
     st.one_of(
         st.tuples(st.just("push"), st.integers(0, 35), st.lists(st.integers(0, 35), max_size=3)),

@@ -6,7 +6,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.turn import SpeechStarted, TurnDetector, TurnEnded, TurnPaused, TurnResumed, TurnSettings
+from agent.turn import (
+    OverlapEnded,
+    OverlapStarted,
+    SpeechStarted,
+    TurnDetector,
+    TurnEnded,
+    TurnPaused,
+    TurnResumed,
+    TurnSettings,
+)
 
 WINDOW = 512
 SETTINGS = TurnSettings(threshold=0.5, release=0.35, min_speech=0.09, padding=0.3, silence=0.5, max_turn=10)
@@ -119,3 +128,46 @@ def test_pauses_lie_inside_turns_and_end_before_the_next(probabilities):
     kinds = [type(event) for _, event in detect(probabilities)]
     for before, kind in zip([None, *kinds], kinds, strict=False):
         assert before in allowed[kind]
+
+
+OVER_THE_AGENT = TurnSettings(pause=0.15, silence=0.5, adaptive=False)
+
+
+def over_the_agent(probabilities):
+    detector = TurnDetector(OVER_THE_AGENT, interrupts=0.34)
+    events = [(index, detector.push(WINDOW, probability)) for index, probability in enumerate(probabilities)]
+    return [(index, type(event)) for index, event in events if event]
+
+
+def test_speech_over_the_agent_is_told_at_once_and_interrupts_when_it_lasts():
+    assert over_the_agent([0.9] * 20) == [(1, OverlapStarted), (10, SpeechStarted)]
+
+
+def test_speech_over_the_agent_that_ends_is_told_once_it_is_over():
+    assert over_the_agent([0.9] * 8 + [0.0] * 20) == [(1, OverlapStarted), (12, OverlapEnded)]
+
+
+def test_a_gap_between_syllables_does_not_end_an_overlap():
+    assert over_the_agent([0.9] * 4 + [0.0] * 2 + [0.9] * 4 + [0.0] * 20) == [(1, OverlapStarted), (14, OverlapEnded)]
+
+
+def test_a_click_over_the_agent_is_nothing():
+    assert over_the_agent([0.9] + [0.0] * 20) == []
+
+
+def test_over_the_agent_it_takes_a_higher_probability_to_begin():
+    assert over_the_agent([0.55] * 20) == []
+    assert over_the_agent([0.65] + [0.55] * 20)[0] == (1, OverlapStarted)
+
+
+def test_a_turn_that_began_as_an_overlap_begins_with_its_first_word():
+    detector = TurnDetector(OVER_THE_AGENT, interrupts=0.34)
+    events = [detector.push(WINDOW, probability) for probability in [0.0] * 20 + [0.9] * 12]
+    assert events[30] == SpeechStarted(20 * WINDOW - 4800)
+
+
+def test_when_the_agent_has_finished_an_overlap_is_a_turn():
+    detector = TurnDetector(OVER_THE_AGENT, interrupts=0.34)
+    assert [type(detector.push(WINDOW, 0.9)) for _ in range(3)][1] == OverlapStarted
+    detector.interrupts = None
+    assert isinstance(detector.push(WINDOW, 0.9), SpeechStarted)

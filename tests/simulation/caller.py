@@ -1,6 +1,6 @@
 """A simulated caller: says and hears a script on the loop's clock, so a whole call is a value that a test can look at.
 
-Speech is a loud tone and silence is zeros; `LevelVAD` tells them apart, as Silero tells real speech. Both directions move one frame of
+Speech is a loud tone, the caller's in syllables, and silence is zeros; `LevelVAD` tells them apart, as Silero tells real speech. Both directions move one frame of
 20 ms per tick, as a WebRTC call's do, but without a network.
 """
 
@@ -35,6 +35,14 @@ class Say:
 
 
 @dataclass(frozen=True)
+class Room:
+    """What else the microphone picks up from now on: the agent's own voice, so many decibels and seconds later."""
+
+    echo: float
+    delay: float = 0.1
+
+
+@dataclass(frozen=True)
 class Wait:
     """Be silent for some seconds."""
 
@@ -48,7 +56,7 @@ class Send:
     text: str
 
 
-Script = Sequence[Say | Wait | Send]
+Script = Sequence[Say | Wait | Send | Room]
 
 
 @dataclass(frozen=True)
@@ -90,6 +98,7 @@ class Caller:
     speaker: PacedSpeaker = field(default_factory=lambda: PacedSpeaker(RATE))
     log: list[tuple[float, wire.ServerEvent]] = field(default_factory=list)
     heard: list[Samples] = field(default_factory=list)
+    room: Room | None = None
     _client: asyncio.Queue[client_events.ClientEvent] = field(default_factory=asyncio.Queue)
 
     async def frames(self) -> AsyncIterator[Frame]:
@@ -99,7 +108,7 @@ class Caller:
             await asyncio.sleep(start + number * FRAME_SECONDS - loop.time())
             played = self.speaker.pull()
             self.heard.append(np.zeros(INPUT_FRAME, np.int16) if played is None else played)
-            yield Frame(samples, start + number * FRAME_SECONDS)
+            yield Frame(samples + self._echo(), start + number * FRAME_SECONDS)
 
     async def events(self) -> AsyncIterator[client_events.ClientEvent]:
         while True:
@@ -118,12 +127,21 @@ class Caller:
         edges = np.flatnonzero(np.diff([False, *loud, False])) * FRAME_SECONDS
         return [(round(float(a), 3), round(float(b), 3)) for a, b in edges.reshape(-1, 2)]
 
+    def _echo(self) -> Samples:
+        """What comes back of a frame that was played earlier."""
+        frames = round(self.room.delay / FRAME_SECONDS) if self.room else 0
+        if self.room is None or len(self.heard) <= frames:
+            return np.zeros(INPUT_FRAME, np.int16)
+        return (self.heard[-1 - frames] * 10 ** (self.room.echo / 20)).astype(np.int16)
+
     def _microphone(self):
         """Frame by frame; events go out when their place in the script is reached."""
         for step in self.script:
             match step:
                 case Say(seconds):
-                    yield from np.split(tone(seconds), round(seconds / FRAME_SECONDS))
+                    yield from np.split(syllables(seconds), round(seconds / FRAME_SECONDS))
+                case Room():
+                    self.room = step
                 case Wait(seconds):
                     yield from np.zeros((round(seconds / FRAME_SECONDS), INPUT_FRAME), np.int16)
                 case Send(text):
@@ -149,6 +167,12 @@ class Call:
 def tone(seconds: float) -> Samples:
     """A loud 440 Hz tone at 16 kHz."""
     return (8000 * np.sin(2 * np.pi * 440 / RATE * np.arange(round(seconds * RATE)))).astype(np.int16)
+
+
+def syllables(seconds: float) -> Samples:
+    """A tone that rises and falls by 20 dB four times a second."""
+    swing = -10 + 10 * np.cos(2 * np.pi * 4 * np.arange(round(seconds * RATE)) / RATE)
+    return (tone(seconds) * 10 ** (swing / 20)).astype(np.int16)
 
 
 def simulate(
