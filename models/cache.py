@@ -5,9 +5,11 @@ append overwrites what was dropped. `Cache` holds one sequence; a `Pool` holds m
 and a `Batch` lets some of them advance together by one position.
 """
 
+import math
 from collections.abc import Sequence
 from typing import Protocol
 
+import numpy as np
 import torch
 from torch import Tensor
 
@@ -83,9 +85,8 @@ class Pool:
 
     def __init__(self, config: TextConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
         shape = (slots, config.kv_heads, capacity, config.head_size)
-        # zeros: what a mask hides is multiplied by 0, and must not be NaN by chance
-        self.keys = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
-        self.values = [torch.zeros(shape, dtype=dtype, device=device) for _ in range(config.layers)]
+        self.keys = [_zeros(shape, dtype, device) for _ in range(config.layers)]
+        self.values = [_zeros(shape, dtype, device) for _ in range(config.layers)]
         self.capacity = capacity
 
     def slot(self, index: int) -> Cache:
@@ -141,6 +142,16 @@ class Batch:
     def _take(self, buffer: Tensor) -> Tensor:
         held = buffer[:, :, : self._keys_held]
         return held[self._run] if self._run else held.index_select(0, self._slots)
+
+
+def _zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Make a buffer of zeros: what a mask hides is multiplied by 0, and must not be NaN by chance.
+
+    On a CPU numpy's take memory only where they are written.
+    """
+    if device.type != "cpu":
+        return torch.zeros(*shape, dtype=dtype, device=device)
+    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(*shape)
 
 
 def causal_mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor | None:

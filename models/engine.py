@@ -12,6 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from models import memory
 from models.forward import decode, prefill
 from models.inputs import InputError, Messages
 from models.model import Model
@@ -19,6 +20,7 @@ from models.request import Delta, Failed, Finished, Options, Output, Prefilled, 
 from models.sampling import choose, penalise
 from models.tape import Tapes
 
+_MOST = 32  # conversations by default
 _BROKEN = "the model computed something that is not a number"
 
 
@@ -30,7 +32,7 @@ class EngineFullError(RuntimeError):
 class Limits:
     """What an engine takes on."""
 
-    conversations: int = 16  # tapes
+    conversations: int | None = None  # tapes; by default as many as half of the free memory holds, and at most 32
     waiting: int = 64  # requests beyond
     capacity: int = 8192  # positions of a tape; the model's window if that is less
     piece: int = 256  # positions of a prompt that are computed between two tokens of the others
@@ -44,8 +46,10 @@ class Engine:
         self.model = model
         self.window = min(model.window, self._limits.capacity)
         model.language_model.fuse()
-        size = self._limits.conversations, self.window
-        self._tapes = Tapes(model.config.text, *size, model.dtype, model.device)
+        text, dtype, device = model.config.text, model.dtype, model.device
+        fitting = memory.conversations(text, dtype, self.window, memory.available(device))
+        self.conversations = self._limits.conversations or min(fitting, _MOST)
+        self._tapes = Tapes(text, self.conversations, self.window, dtype, device)
         self._waiting: list[Request] = []
         self._active: list[Request] = []  # those with a tape
         self._outputs: list[tuple[Request, Output]] = []
@@ -60,8 +64,8 @@ class Engine:
         Raises InputError, and EngineFullError when too many requests wait already.
         """
         if len(self._waiting) >= self._limits.waiting:
-            size = self._limits.conversations
-            raise EngineFullError(f"{size} conversations are being answered and {len(self._waiting)} requests wait")
+            waiting = f"{len(self._waiting)} requests wait"
+            raise EngineFullError(f"{self.conversations} conversations are being answered and {waiting}")
         request = build(self.model, self.window, messages, audios, options or Options())
         self._waiting.append(request)
         self._waiting.sort(key=_urgency)

@@ -26,6 +26,11 @@ def cache_bytes(config: TextConfig, dtype: torch.dtype, tokens: int) -> int:
     return 2 * config.layers * config.kv_heads * config.head_size * tokens * dtype.itemsize
 
 
+def conversations(config: TextConfig, dtype: torch.dtype, tokens: int, free: int | None) -> int:
+    """Count the caches of so many tokens that half of the free memory holds, at least one; 8 where it cannot be told."""
+    return 8 if free is None else max(1, free // 2 // cache_bytes(config, dtype, tokens))
+
+
 def needed(network: Ultravox, dtype: torch.dtype, quantize: str | None = None) -> int:
     """Count the bytes that answering needs: the weights and the cache of a conversation of 4096 tokens."""
     text = network.config.text

@@ -1,4 +1,4 @@
-"""The in-process engine's shell: messages become a chat, the model's thread never blocks the loop, a cancelled answer stops."""
+"""The in-process engine's shell: messages become a chat, the thread never blocks the loop, calls are answered together and fail alone."""
 
 import asyncio
 import os
@@ -12,53 +12,74 @@ import torch
 from agent.conversation import Audio, Message, Text
 from agent.engine import EngineError, load
 from agent.engine.ultravox import UltravoxEngine, as_chat
-from models import CheckpointError, InputError
-from models.inputs import Plan
+from models import CheckpointError, Model
+from models import load as load_model
+from models.engine import Engine, Limits
 from tests.models import checkpoints
 
 SPEECH = np.arange(3, dtype=np.int16)
+SOUND = np.random.default_rng(1).integers(-9000, 9000, 9000).astype(np.int16)
 
 
 def message(role, *content):
     return Message("item", role, content)
 
 
-class CountingModel:
-    """Streams numbers; each waits for `go`, so that a test decides how far decoding gets."""
+@pytest.fixture(scope="module")
+def checkpoint(tmp_path_factory):
+    return checkpoints.write(tmp_path_factory.mktemp("engine"), "whole")[0]
 
-    window = 40
 
-    def __init__(self, numbers=1000, error=None):
-        self.decoded = 0
-        self.chats = []
-        self.closed = threading.Event()
+@pytest.fixture(scope="module")
+def model(checkpoint):
+    return load_model(checkpoint, dtype="float32")
+
+
+class Gated:
+    """A batching engine whose steps each wait for `go`, once it is shut; `fail` makes the next one a bug."""
+
+    def __init__(self, engine):
+        self.steps = 0
+        self.batches = []
         self.go = threading.Semaphore(0)
-        self._numbers = numbers
-        self._error = error
+        self.shut = False
+        self.fail = False
+        self.stepped = threading.Condition()
+        self.ask, self.cancel = engine.ask, engine.cancel
+        self._engine = engine
 
-    def generate(self, chat, audios, max_new_tokens):
-        self.chats.append((chat, audios))
-        if len(self.chats) == 1:  # the warm-up
-            return iter(["ready"])
-        if self._error:
-            raise self._error
-        return self._stream()
+    @property
+    def idle(self):
+        return self._engine.idle
 
-    def prompt(self, chat):
-        return "".join(message["content"] for message in chat)
+    def step(self):
+        if self.shut:
+            self.go.acquire()
+        if self.fail:
+            raise ZeroDivisionError
+        outputs = self._engine.step()
+        with self.stepped:
+            self.steps += 1
+            self.batches.append({request for request, _ in outputs})
+            self.stepped.notify_all()
+        return outputs
 
-    def plan(self, prompt, lengths):
-        """One position a letter."""
-        return Plan(list(map(ord, prompt)), [])
 
-    def _stream(self):
-        try:
-            for number in range(self._numbers):
-                self.go.acquire()
-                self.decoded += 1
-                yield f"{number} "
-        finally:
-            self.closed.set()
+@pytest.fixture
+def gated(model):
+    """An engine whose answers end only at their limit."""
+    endless = Model(model._network, model.tokenizer, frozenset())
+    return Gated(Engine(endless, Limits(conversations=3, waiting=4)))
+
+
+@pytest.fixture
+def engine(gated):
+    engine = UltravoxEngine(gated, "endless", 40)
+    gated.steps = 0
+    yield engine
+    gated.shut = False
+    gated.go.release(1000)
+    engine.close()
 
 
 def test_a_conversation_as_a_chat():
@@ -81,58 +102,108 @@ def test_a_conversation_as_a_chat():
     assert len(audios) == 2
 
 
-async def test_decoding_stops_within_one_token_of_a_cancellation():
-    model = CountingModel()
-    engine = UltravoxEngine(model, "counting", 1000)
-    model.go.release(3)
+async def answer(engine, *content):
+    return "".join([delta async for delta in engine.reply([message("user", *content)])])
+
+
+async def test_an_answer_is_the_models_own(model):
+    engine = UltravoxEngine(Engine(model, Limits(conversations=2)), "tiny", 12)
+    turns = [message("system", Text("Be kind.")), message("user", Text("Hear: "), Audio(SOUND))]
+    said = "".join([delta async for delta in engine.reply(turns)])
+    assert said == "".join(model.generate(*as_chat(turns), 12))
+    engine.close()
+
+
+async def test_an_answer_stops_within_one_token_of_a_cancellation(gated, engine):
+    gated.shut = True
+    gated.go.release(6)
     async with aclosing(engine.reply([message("user", Text("Count."))])) as deltas:
-        heard = [await anext(deltas) for _ in range(3)]
-    model.go.release(1)  # the token that was being decoded
-    assert await asyncio.to_thread(model.closed.wait, 5)
-    assert heard == ["0 ", "1 ", "2 "]
-    assert model.decoded <= 4
-    engine.close()
+        await anext(deltas)
+    gated.go.release(1)  # the step that was being computed
+    await asyncio.to_thread(wait_until, gated, lambda: gated.idle)
+    assert gated.steps <= 7
 
 
-async def test_answers_queue_and_a_cancelled_request_never_starts():
-    model = CountingModel(numbers=1)
-    engine = UltravoxEngine(model, "counting", 1000)
-    first = asyncio.ensure_future(_collect(engine, "first"))
+def wait_until(gated, condition):
+    """Wait for the engine's thread to come so far."""
+    with gated.stepped:
+        while not condition():
+            gated.stepped.wait(0.01)
+
+
+async def test_calls_are_answered_together(gated, engine):
+    async with asyncio.TaskGroup() as tasks:
+        for text in ("one", "two", "three", "four"):
+            tasks.create_task(answer(engine, Text(text)))
+    assert max(map(len, gated.batches)) == 3
+    assert gated.steps < 2 * 45  # three together, then the fourth; one after another they would take 160
+
+
+async def test_a_request_cancelled_while_it_waits_never_starts(gated, engine):
+    gated.shut = True
+    tasks = [asyncio.ensure_future(answer(engine, Text(text))) for text in ("a", "b")]
     await asyncio.sleep(0.01)
-    second = asyncio.ensure_future(_collect(engine, "second"))
-    third = asyncio.ensure_future(_collect(engine, "third"))
+    tasks[1].cancel()
     await asyncio.sleep(0.01)
-    second.cancel()
-    model.go.release(2)
-    assert await first == "0 "
-    assert await third == "0 "
-    assert [chat[0]["content"] for chat, _ in model.chats[1:]] == ["first", "third"]
+    gated.go.release(1000)
+    assert await tasks[0]
+    assert len(set().union(*gated.batches[-30:])) == 1
+
+
+async def test_too_many_requests_are_refused(gated, engine):
+    gated.shut = True
+    tasks = [asyncio.ensure_future(answer(engine, Text("hello"))) for _ in range(7)]
+    await asyncio.sleep(0.05)
+    gated.go.release(1000)
+    results = await asyncio.gather(*tasks, return_exceptions=True)
+    refused = [result for result in results if isinstance(result, EngineError)]
+    assert 1 <= len(refused) <= 4
+    assert "requests wait" in str(refused[0])
+    assert all(isinstance(result, str) for result in results if result not in refused)
+
+
+async def test_bad_audio_costs_the_turn_and_nobody_else(engine):
+    good = asyncio.ensure_future(answer(engine, Text("hello")))
+    for bad in (np.zeros(0, np.int16), np.zeros((9, 2), np.int16), np.full(400, np.nan, np.float32)):
+        with pytest.raises(EngineError, match=r"the engine failed: .*audio"):
+            await answer(engine, Audio(bad))
+    assert await good
+
+
+async def test_a_prefill_leaves_only_the_answer_to_do(gated, engine, model):
+    turn = message("user", Audio(SOUND))
+    prefill = await engine.prefill([turn])
+    assert prefill.end_of_turn == 0  # this model has no token that ends a turn
+    gated.steps = 0
+    assert len([delta async for delta in engine.reply([turn])]) > 5
+    assert gated.steps == 40  # one for each token: the first comes with the prompt's last position
+    assert (await engine.prefill([message("user", Text("typed"))])).end_of_turn is None
+    real = UltravoxEngine(Engine(model, Limits(conversations=1)), "tiny", 3)
+    assert 0 < (await real.prefill([turn])).end_of_turn < 1
+    real.close()
+
+
+async def test_a_bug_leaves_nobody_waiting(gated, engine, monkeypatch):
+    monkeypatch.setattr(threading, "excepthook", lambda hook: None)
+    gated.shut = True
+    gated.go.release(3)
+    tasks = [asyncio.ensure_future(answer(engine, Text("hello"))) for _ in range(2)]
+    await asyncio.to_thread(wait_until, gated, lambda: gated.steps >= 3)
+    gated.fail = True
+    gated.go.release(1)
+    for task in tasks:
+        with pytest.raises(EngineError, match="stopped"):
+            await task
+    with pytest.raises(EngineError, match="stopped"):
+        await answer(engine, Text("hello"))
+
+
+async def test_closing_ends_what_is_in_flight(model):
+    engine = UltravoxEngine(Engine(model, Limits(conversations=1)), "tiny", 12)
+    waiting = asyncio.ensure_future(answer(engine, Text("hello")))
     engine.close()
-
-
-async def test_the_oldest_turns_are_forgotten_so_that_the_answer_has_room():
-    model = CountingModel(numbers=0)
-    engine = UltravoxEngine(model, "counting", 1000)
-    turns = [message("user", Text("twelve chars")), message("assistant", Text("ten chars!"))] * 2
-    async for _ in engine.reply([message("system", Text("Be kind.")), *turns, message("user", Text("newest"))]):
-        pass
-    chat, _ = model.chats[-1]
-    assert [turn["content"] for turn in chat] == ["Be kind.", "newest"]
-    assert len(model.prompt(chat)) <= 30
-    engine.close()
-
-
-async def _collect(engine, text):
-    return "".join([delta async for delta in engine.reply([message("user", Text(text))])])
-
-
-@pytest.mark.parametrize("error", [InputError("audio is empty"), RuntimeError("out of memory")])
-async def test_what_the_model_raises_costs_the_turn(error):
-    engine = UltravoxEngine(CountingModel(error=error), "failing", 10)
-    for _ in range(2):
-        with pytest.raises(EngineError, match=str(error)):
-            await _collect(engine, "Hello")
-    engine.close()
+    with pytest.raises(EngineError, match="stopped"):
+        await waiting
 
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
@@ -148,8 +219,7 @@ def threads():
 
 
 @pytest.mark.parametrize(("small", "expected"), [(1e9, 1), (1e3, len(os.sched_getaffinity(0)))])
-def test_a_small_model_gets_one_thread_and_a_large_one_every_core(tmp_path, monkeypatch, threads, small, expected):
-    checkpoint, _ = checkpoints.write(tmp_path, "whole")
+def test_a_small_model_gets_one_thread_and_a_large_one_every_core(checkpoint, monkeypatch, threads, small, expected):
     monkeypatch.setattr("agent.engine.SMALL", small)
     torch.set_num_threads(3)
     load(str(checkpoint), "cpu", 3).close()

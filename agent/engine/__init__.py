@@ -47,12 +47,12 @@ def load(model: str, device: str, max_new_tokens: int) -> Engine:
 
     from agent.engine.ultravox import UltravoxEngine
     from models import load as load_model
+    from models.engine import Engine as BatchingEngine
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
     loaded = load_model(model, device=device)
     if loaded.device.type == "cpu":
         torch.set_num_threads(1 if loaded.parameters < SMALL else len(os.sched_getaffinity(0)))
-    return UltravoxEngine(
-        loaded, f"{Path(model).name} on {loaded.device}, {str(loaded.dtype).removeprefix('torch.')}", max_new_tokens
-    )
+    name = f"{Path(model).name} on {loaded.device}, {str(loaded.dtype).removeprefix('torch.')}"
+    return UltravoxEngine(BatchingEngine(loaded), name, max_new_tokens)

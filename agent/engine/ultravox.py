@@ -1,67 +1,148 @@
 """The Ultravox engine in this process: hears the conversation's audio itself and streams the answer's text.
 
-One thread decodes for all calls, one answer at a time, in the order of their requests. It runs ahead of the voice, so a long story
-that is being spoken holds nobody up.
+One thread computes for all calls: every answer in flight gets a token in each of its steps. It runs ahead of the voice, and what a
+call has said and heard stays on the device, so that a turn costs only what is new in it.
 """
 
-from collections.abc import AsyncGenerator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
+from queue import SimpleQueue
 
 import numpy as np
 
 from agent.audio import INPUT_RATE, Samples
 from agent.conversation import Audio, Message, Text
 from agent.engine import EngineError, Prefill
-from agent.threads import iterate
-from models import InputError, Model
-from models.history import Chat, fit
-from models.inputs import PLACEHOLDER, Messages
+from models import InputError
+from models.engine import Engine, EngineFullError
+from models.inputs import PLACEHOLDER
+from models.request import Delta, Failed, Options, Output, Prefilled, Priority, Request
+
+logger = logging.getLogger(__name__)
+
+
+class Line:
+    """What one request's caller hears from the engine's thread."""
+
+    def __init__(self) -> None:
+        self.request: Request | None = None
+        """The engine's; None before its thread has seen it."""
+        self.left = False
+        """The caller does not listen any more."""
+        self._loop = asyncio.get_running_loop()
+        self._outputs: asyncio.Queue[Output] = asyncio.Queue()
+
+    def tell(self, output: Output) -> None:
+        """Pass an output on; from any thread, and also when nobody listens."""
+        try:
+            self._loop.call_soon_threadsafe(self._outputs.put_nowait, output)
+        except RuntimeError:  # the loop was closed
+            self.left = True
+
+    async def hear(self) -> Output:
+        """Wait for the next output. Raises EngineError when it is a failure."""
+        output = await self._outputs.get()
+        if isinstance(output, Failed):
+            raise EngineError(f"the engine failed: {output.error}") from output.error
+        return output
 
 
 class UltravoxEngine:
-    """Implements `Engine` over a loaded model."""
+    """Implements `Engine` over one that batches, which it takes for its own."""
 
-    def __init__(self, model: Model, name: str, max_new_tokens: int) -> None:
-        """Take the model for its own: it serves one thread at a time. Answers once, so that no caller waits for its warm-up."""
+    def __init__(self, engine: Engine, name: str, max_new_tokens: int) -> None:
+        """Answers once, so that no caller waits for the warm-up."""
         self.name = name
-        self._model = model
-        self._max_new_tokens = max_new_tokens
-        self._executor = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
-        self._executor.submit(self._warm_up).result()
+        self._engine = engine
+        self._options = Options(max_new_tokens)
+        self._lines: dict[Request, Line] = {}
+        self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # for the thread; None: end
+        self._stopped = False
+        self._warm_up()
+        self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
+        self._thread.start()
 
     async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
         """Stream the answer to the newest turn. Raises EngineError."""
-        try:
-            async with aclosing(iterate(self._executor, lambda: self._generate(messages))) as deltas:
-                async for delta in deltas:
-                    yield delta
-        except (InputError, RuntimeError) as error:  # RuntimeError is what torch raises, out of memory included
-            raise EngineError(f"the engine failed: {error}") from error
+        async with aclosing(self._ask(messages, self._options)) as outputs:
+            async for output in outputs:
+                if isinstance(output, Delta):
+                    yield output.text
 
-    async def prefill(self, messages: Sequence[Message]) -> Prefill:  # noqa: ARG002
-        """Nothing yet: the model keeps no cache between requests."""
-        return Prefill()
+    async def prefill(self, messages: Sequence[Message]) -> Prefill:
+        """Hear the conversation now; what is computed serves the next reply, and the next prefill up to the newest audio."""
+        async with aclosing(self._ask(messages, Options(0, Priority.SPECULATIVE))) as outputs:
+            async for output in outputs:
+                if isinstance(output, Prefilled):
+                    return Prefill(output.end_of_turn)
+        raise EngineError("the engine gave nothing")
 
     def close(self) -> None:
-        """Let the thread end; requests that wait are dropped."""
-        self._executor.shutdown(wait=True, cancel_futures=True)
+        """Let the thread end; requests that are in flight fail."""
+        self._jobs.put(None)
+        self._thread.join()
 
-    def _generate(self, messages: Sequence[Message]) -> Iterator[str]:
-        chat, audios = self._fit(*as_chat(messages))
-        return self._model.generate(chat, audios, self._max_new_tokens)
+    async def _ask(self, messages: Sequence[Message], options: Options) -> AsyncGenerator[Output]:
+        """Hand a request to the thread and yield what comes of it; leaving cancels it within a step."""
+        line = Line()
+        self._jobs.put(lambda: self._begin(line, messages, options))
+        if self._stopped:
+            raise EngineError("the engine has stopped")
+        try:
+            while True:
+                output = await line.hear()
+                yield output
+                if not isinstance(output, Delta):
+                    return
+        finally:
+            line.left = True
+            self._jobs.put(lambda: self._end(line))
 
-    def _fit(self, chat: Messages, audios: Sequence[Samples]) -> Chat:
-        """Forget the oldest turns of a conversation that leaves no room for the answer, or for a quarter of the window."""
-        window = self._model.window
-        return fit(chat, audios, self._length, window - min(self._max_new_tokens, window // 4))
+    # On the engine's thread.
 
-    def _length(self, chat: Messages, audios: Sequence[Samples]) -> int:
-        return len(self._model.plan(self._model.prompt(chat), [len(samples) for samples in audios]).ids)
+    def _work(self) -> None:
+        """Do what is asked, and step while there is anything in flight."""
+        try:
+            while True:
+                while self._engine.idle or not self._jobs.empty():
+                    job = self._jobs.get()
+                    if job is None:
+                        return
+                    job()
+                for request, output in self._engine.step():
+                    self._lines[request].tell(output)
+                    if isinstance(output, Failed) and not isinstance(output.error, InputError):
+                        logger.error("a request failed, the others go on: %s", output.error)
+        finally:  # a bug ends the thread loudly, and nobody is left waiting
+            self._stopped = True
+            while not self._jobs.empty():
+                if job := self._jobs.get():
+                    job()
+            for line in self._lines.values():
+                line.tell(Failed(EngineError("the engine has stopped")))
+
+    def _begin(self, line: Line, messages: Sequence[Message], options: Options) -> None:
+        if line.left:
+            return
+        try:
+            line.request = self._engine.ask(*as_chat(messages), options)
+        except (InputError, EngineFullError) as error:
+            line.tell(Failed(error))
+        else:
+            self._lines[line.request] = line
+
+    def _end(self, line: Line) -> None:
+        if line.request and self._lines.pop(line.request, None):
+            self._engine.cancel(line.request)
 
     def _warm_up(self) -> None:
         second = Message("warm-up", "user", (Audio(np.zeros(INPUT_RATE, np.int16)),))
-        next(self._generate([second]), None)
+        self._engine.ask(*as_chat([second]), Options(2))
+        while not self._engine.idle:
+            self._engine.step()
 
 
 def as_chat(messages: Sequence[Message]) -> tuple[list[dict[str, str]], list[Samples]]:
