@@ -8,7 +8,7 @@ USAGE = """usage: parley COMMAND [options]
 
   serve    start the server; the page and the calls are on http://127.0.0.1:8080
   call     call a server from the command line: play recorded questions, hear the answers
-  bench    measure real calls over loopback
+  bench    measure real calls over loopback; bench media: the media path alone, beside stock aiortc
 
 parley COMMAND --help tells the options of each."""
 

@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import psutil
 
-from agent import tts
+from agent import bench_media, tts
 from agent.audio import Samples
 from agent.caller import Caller, CallError, Turn, call
 from agent.edge.speaker import OUTPUT_RATE
@@ -76,6 +76,8 @@ class Results:
 
 def main(argv: Sequence[str]) -> int:
     """Returns 0, or 1 with one message when a call failed."""
+    if argv[:1] == ["media"]:
+        return bench_media.main(argv[1:])
     options = _parser().parse_args(argv)
     results = Results()
     try:

@@ -100,7 +100,7 @@ class Path:
         when = now + faults.delay + chance.random() * faults.jitter + faults.drift * (now - self._started)
         if chance.random() < faults.reorder:
             return [when + faults.overtaken_by]
-        self._last = max(self._last, when)
+        self._last = max(self._last + 1e-6, when)  # timers of the same moment have no order
         return [self._last] * (2 if chance.random() < faults.duplicate else 1)
 
 

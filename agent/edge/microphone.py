@@ -1,10 +1,11 @@
 """The caller's microphone on the running loop: packets in, frames out, silence when no packet comes in time."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Protocol
 
 from agent.audio import Frame
+from agent.edge.codecs import PAUSE_BYTES
 from agent.edge.jitter import Packet
 from agent.edge.rtp import Depacketizer
 from agent.edge.statistics import Reception
@@ -34,6 +35,8 @@ class Microphone:
 
     def __init__(self) -> None:
         """Made on the running loop, whose time it uses."""
+        self.on_sound: Callable[[], None] = lambda: None
+        """Called with each packet that holds audio."""
         self._loop = asyncio.get_running_loop()
         self._stream = Depacketizer()
         self._queue: asyncio.Queue[Frame | None] = asyncio.Queue()
@@ -45,6 +48,8 @@ class Microphone:
         """Take a packet from the network."""
         if self._closed:
             return
+        if len(packet.payload) > PAUSE_BYTES:
+            self.on_sound()
         arrived = Packet(
             packet.sequence_number, packet.timestamp, packet.payload_type, packet.payload, self._loop.time()
         )

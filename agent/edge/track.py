@@ -1,9 +1,9 @@
 """The outgoing audio track: every 20 ms, by the loop's time, what is to be played, as one packet.
 
-Takes frames of 960 samples at 48 kHz from `pull`, which is called at the moment a frame leaves; None is silence. After 0.2 s of it
-the transmission pauses (RFC 7587, section 3.1.3): the timestamps advance, a packet of one byte in 0.4 s keeps the way open, and
-nothing wakes up until `wake` tells of speech, which then leaves at once. Encodes here, in the loop: that costs less than the
-hand-over to a thread that aiortc would make.
+Takes frames of 960 samples at 48 kHz from `pull`, which is called at the moment a frame leaves; None is silence. When neither side
+has made a sound for 10 s the transmission pauses (RFC 7587, section 3.1.3): the timestamps advance, a packet of one byte in 0.4 s
+keeps the way open, and nothing wakes up until `wake` tells of speech, which then leaves at once. Encodes here, in the loop: that
+costs less than the hand-over to a thread that aiortc would make.
 """
 
 import asyncio
@@ -28,9 +28,10 @@ TIME_BASE = Fraction(1, OUTPUT_RATE)
 MAX_LATE_FRAMES = 3
 """After a stall, so many frames are sent at once; the time of older ones is skipped, so that a stall never becomes a burst."""
 
-SILENT_FRAMES = 10
-"""Frames of silence that are sent before the transmission pauses, as libopus itself does. Its own pauses (DTX) are not used: what its
-speech mode takes for noise, a steady tone for one, it replaces by a faint hiss."""
+PAUSE_AFTER_SECONDS = 10.0
+"""Of silence on both sides. Earlier, a pause would cost more than it saves: Chromium 156 plays what follows one 15 to 60 ms later, the
+more the less time its jitter buffer has had to fall into step again. libopus's own pauses (DTX) are not used: what its speech mode
+takes for noise, a steady tone for one, it replaces by a faint hiss."""
 
 KEEP_ALIVE_SECONDS = 0.4
 """Between packets while the transmission pauses, as libopus itself does."""
@@ -55,10 +56,10 @@ class PacedTrack(MediaStreamTrack):
         """When the last frame was due."""
         self._timestamp = 0
         """Its timestamp, at 48 kHz."""
-        self._silent = 0
-        """Frames of silence since the last speech."""
         self._pause: bytes | None = None
         """The packet that says that silence follows, once it was sent."""
+        self._stay = asyncio.get_running_loop().time() + PAUSE_AFTER_SECONDS
+        """Until then the transmission does not pause."""
         self._speech = asyncio.Event()
 
     def encode_as(self, codec: Codec) -> None:
@@ -67,6 +68,11 @@ class PacedTrack(MediaStreamTrack):
 
     def wake(self) -> None:
         """There may be something to pull."""
+        self._speech.set()
+
+    def stay(self) -> None:
+        """The caller made a sound."""
+        self._stay = asyncio.get_running_loop().time() + PAUSE_AFTER_SECONDS
         self._speech.set()
 
     def report(self, report: Report) -> None:
@@ -93,8 +99,9 @@ class PacedTrack(MediaStreamTrack):
     def _encode(self, pulled: Samples | None) -> bytes:
         """One frame as a packet, or the one that says that silence follows: an empty frame of the same kind."""
         payload = self._encoder.encode(_SILENCE if pulled is None else pulled)
-        self._silent = 0 if pulled is not None else self._silent + 1
-        pausing = self._codec is OPUS and self._silent > SILENT_FRAMES
+        if pulled is not None:
+            self.stay()
+        pausing = self._codec is OPUS and not self._staying
         self._pause = bytes([payload[0] & 0xFC]) if pausing else None
         return self._pause or payload
 
@@ -118,10 +125,14 @@ class PacedTrack(MediaStreamTrack):
         assert self._due is not None, "something was sent before the pause"
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout_at(self._due - FRAME_SECONDS + KEEP_ALIVE_SECONDS):
-                while (pulled := self._pull()) is None:
+                while (pulled := self._pull()) is None and not self._staying:
                     self._speech.clear()
                     await self._speech.wait()
         now = max(self._due, loop.time())
         self._timestamp += round((now - self._due) * OUTPUT_RATE)
         self._due = now
-        return pause if pulled is None else self._encode(pulled)
+        return self._encode(pulled) if pulled is not None or self._staying else pause
+
+    @property
+    def _staying(self) -> bool:
+        return asyncio.get_running_loop().time() < self._stay

@@ -51,6 +51,7 @@ class WebRTCEdge:
         self.track = PacedTrack(self.speaker.pull)
         self.speaker.on_speech = self.track.wake
         self.microphone = Microphone()
+        self.microphone.on_sound = self.track.stay
         self.channel = EventChannel(self.hang_up)
         self._connection = connection
         self._closing: asyncio.Future[None] | None = None

@@ -11,7 +11,7 @@ from agent.edge import opus
 from agent.edge.codecs import BY_NAME
 from agent.edge.opus import OpusDecoder
 from agent.edge.statistics import Report
-from agent.edge.track import FRAME, KEEP_ALIVE_SECONDS, MAX_LATE_FRAMES, PacedTrack
+from agent.edge.track import FRAME, KEEP_ALIVE_SECONDS, MAX_LATE_FRAMES, PAUSE_AFTER_SECONDS, PacedTrack
 from tests.simulation.loop import run
 
 needs_libopus = pytest.mark.skipif(opus.library is None, reason="libopus is not there")
@@ -54,19 +54,86 @@ def test_each_frame_is_pulled_at_the_moment_it_is_given():
     assert given == pytest.approx(pulls)
 
 
+async def until(track: PacedTrack, end: float) -> list[tuple[float, int, int]]:
+    """When each packet was given, its timestamp and its length, from now to a moment."""
+    loop, out = asyncio.get_running_loop(), []
+    while loop.time() < end:
+        packet = await track.recv()
+        out.append((loop.time(), packet.pts, len(bytes(packet))))
+    return out
+
+
 def test_in_silence_the_transmission_pauses_but_for_keep_alives():
     async def main():
         track = PacedTrack(lambda: None)
-        return await read(track, 15), track.sent
+        return await until(track, PAUSE_AFTER_SECONDS + 2), track.sent
 
     given, sent = run(main())
-    times = [time for time, _ in given]
-    assert [number * 0.02 for _, number in given] == pytest.approx(times), "timestamps advance through silence"
-    gaps = np.diff(times)
-    pause = int(np.argmax(gaps > 0.03))
-    assert pause * 0.02 == pytest.approx(0.2, abs=0.03)
-    assert gaps[pause:] == pytest.approx(KEEP_ALIVE_SECONDS)
-    assert sent.packets == 15
+    times = np.array([time for time, _, _ in given])
+    assert [pts / 48_000 for _, pts, _ in given] == pytest.approx(times), "timestamps advance through silence"
+    assert np.diff(times[times < PAUSE_AFTER_SECONDS]) == pytest.approx(0.02)
+    assert np.diff(times[times > PAUSE_AFTER_SECONDS]) == pytest.approx(KEEP_ALIVE_SECONDS)
+    assert {size for time, _, size in given if time > PAUSE_AFTER_SECONDS} == {1}
+    assert sent.packets == len(given)
+
+
+@pytest.mark.parametrize("after", [0.91, 1.113, 1.39])
+def test_speech_ends_a_pause_at_once(after):
+    queue: list[Samples] = []
+    after += PAUSE_AFTER_SECONDS
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        track = PacedTrack(lambda: queue.pop(0) if queue else None)
+
+        def speak() -> None:
+            queue.extend([SPEECH] * 5)
+            track.wake()
+
+        loop.call_at(after, speak)
+        loop.call_at(PAUSE_AFTER_SECONDS + 0.7, track.wake)  # for nothing
+        return await until(track, after + 0.07)
+
+    packets = run(main())
+    spoken = [(time, pts) for time, pts, size in packets if size > 20 and time >= after]
+    assert [time - after for time, _ in spoken] == pytest.approx([0.02 * n for n in range(5)], abs=1e-6)
+    assert [pts / 48_000 for _, pts in spoken] == pytest.approx([time for time, _ in spoken], abs=1e-4)
+    assert min(np.diff([pts for _, pts, _ in packets])) >= FRAME, "no two packets overlap"
+
+
+def test_speech_never_overlaps_the_keep_alive_before_it():
+    queue: list[Samples] = []
+
+    async def main():
+        loop = asyncio.get_running_loop()
+        track = PacedTrack(lambda: queue.pop(0) if queue else None)
+        before = (await until(track, PAUSE_AFTER_SECONDS + 1))[-1][0]
+
+        def speak() -> None:
+            queue.append(SPEECH)
+            track.wake()
+
+        loop.call_later(0.005, speak)
+        await track.recv()
+        return before, loop.time()
+
+    before, after = run(main())
+    assert after - before == pytest.approx(0.02)
+
+
+def test_a_caller_that_makes_a_sound_ends_the_pause():
+    start = PAUSE_AFTER_SECONDS + 1.11
+
+    async def main():
+        track = PacedTrack(lambda: None)
+        asyncio.get_running_loop().call_at(start, track.stay)
+        return np.array([time for time, _, _ in await until(track, start + PAUSE_AFTER_SECONDS + 2)])
+
+    times = run(main())
+    during = times[(times >= start - 1e-6) & (times < start + PAUSE_AFTER_SECONDS)]
+    assert during[0] == pytest.approx(start)
+    assert np.diff(during) == pytest.approx(0.02)
+    assert np.diff(times[times > start + PAUSE_AFTER_SECONDS]) == pytest.approx(KEEP_ALIVE_SECONDS)
 
 
 def test_a_steady_tone_is_no_silence_also_with_losses():
@@ -79,53 +146,6 @@ def test_a_steady_tone_is_no_silence_also_with_losses():
     decoder = BY_NAME["audio/opus"].decoder()
     out = [dbfs(decoder.decode(packet)) for packet in run(main())]
     assert min(out[2:]) > -20
-
-
-@pytest.mark.parametrize("after", [0.91, 1.113, 1.39])
-def test_speech_ends_a_pause_at_once(after):
-    queue: list[Samples] = []
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        track = PacedTrack(lambda: queue.pop(0) if queue else None)
-
-        def speak() -> None:
-            queue.extend([SPEECH] * 5)
-            track.wake()
-
-        loop.call_at(after, speak)
-        loop.call_at(0.7, track.wake)  # for nothing
-        out = []
-        while loop.time() < after + 0.09:
-            packet = await track.recv()
-            out.append((loop.time(), packet.pts, len(bytes(packet))))
-        return out
-
-    packets = run(main())
-    spoken = [(time, pts) for time, pts, size in packets if size > 20 and time > 0.9][:5]
-    assert [time - after for time, _ in spoken] == pytest.approx([0.02 * n for n in range(5)], abs=1e-6)
-    assert [pts / 48_000 for _, pts in spoken] == pytest.approx([time for time, _ in spoken], abs=1e-4)
-    assert min(np.diff([pts for _, pts, _ in packets])) >= FRAME, "no two packets overlap"
-
-
-def test_speech_never_overlaps_the_keep_alive_before_it():
-    queue: list[Samples] = []
-
-    async def main():
-        loop = asyncio.get_running_loop()
-        track = PacedTrack(lambda: queue.pop(0) if queue else None)
-        times = [time for time, _ in await read(track, 14)]
-
-        def speak() -> None:
-            queue.append(SPEECH)
-            track.wake()
-
-        loop.call_later(0.005, speak)
-        await track.recv()
-        return times[-1], loop.time()
-
-    before, after = run(main())
-    assert after - before == pytest.approx(0.02)
 
 
 @pytest.mark.parametrize(

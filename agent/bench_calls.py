@@ -1,0 +1,196 @@
+"""How many duplex calls a process holds, and what each costs it: our media path, or stock aiortc's.
+
+A server in a process of its own hears every call and sends speech without end on each; this process calls it and counts what comes.
+Signalling is one JSON text per line on the server's standard streams.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import Callable, Sequence
+from fractions import Fraction
+
+import av
+import numpy as np
+import psutil
+from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtp import RtpPacket
+
+from agent.audio import FRAME_SECONDS, Samples, Speech
+from agent.edge.codecs import PAUSE_BYTES
+from agent.edge.patches import offer_addresses, receive
+from agent.edge.speaker import OUTPUT_RATE
+from agent.edge.track import FRAME, PacedTrack
+from agent.edge.webrtc import WebRTCEdge, answer
+
+LOOPBACK = ["127.0.0.1"]
+
+SETTLE_SECONDS, COUNT_SECONDS = 2.0, 5.0
+"""Before counting, and counting."""
+
+HELD = 0.99
+"""Share of the frames that must arrive both ways for calls to count as held."""
+
+SPEECH: Samples = (
+    8000 * np.sin(2 * np.pi * 440 * np.arange(OUTPUT_RATE) / OUTPUT_RATE) * np.hanning(OUTPUT_RATE)
+).astype(np.int16)
+"""One second that ends as it begins."""
+
+
+class StockTrack(MediaStreamTrack):
+    """Raw frames every 20 ms, for aiortc's sender to encode."""
+
+    kind = "audio"
+
+    def __init__(self, pull: Callable[[], Samples]) -> None:
+        super().__init__()
+        self._pull = pull
+        self._start: float | None = None
+        self._frames = 0
+
+    async def recv(self) -> av.AudioFrame:
+        """Wait until the next frame is due."""
+        now = asyncio.get_running_loop().time()
+        self._start = now if self._start is None else self._start
+        await asyncio.sleep(self._start + self._frames * FRAME_SECONDS - now)
+        frame = av.AudioFrame.from_ndarray(self._pull().reshape(1, -1), format="s16", layout="mono")
+        frame.sample_rate, frame.time_base = OUTPUT_RATE, Fraction(1, OUTPUT_RATE)
+        frame.pts = self._frames * FRAME
+        self._frames += 1
+        return frame
+
+
+def endless() -> Callable[[], Samples]:
+    """Gives `SPEECH` over and over, in frames."""
+    frames = np.split(SPEECH, len(SPEECH) // FRAME)
+    number = 0
+
+    def pull() -> Samples:
+        nonlocal number
+        number += 1
+        return frames[number % len(frames)]
+
+    return pull
+
+
+async def measure(counts: Sequence[int]) -> dict[str, float]:
+    """Thousandths of a core per call at each number of calls, and how many of these were held; ours, and with `stock_` before."""
+    figures: dict[str, float] = {"calls_held": 0, "stock_calls_held": 0}
+    for count in counts:
+        for prefix, kind in (("", "ours"), ("stock_", "stock")):
+            print(f"{count} calls, {kind}", file=sys.stderr)
+            cost, share = await _load(kind, count)
+            figures[f"{prefix}mcore_per_call_{count}"] = cost
+            figures[f"{prefix}frames_share_{count}"] = share
+            if share >= HELD:
+                figures[f"{prefix}calls_held"] = count
+    return figures
+
+
+async def _load(kind: str, count: int) -> tuple[float, float]:
+    """The server's thousandths of a core per call, and the lesser share of the frames that arrived, of both ways."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable, "-m", "agent.bench_calls", kind, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+    )
+    connections: list[RTCPeerConnection] = []
+    arrived: list[RtpPacket] = []
+    try:
+        while len(connections) < count:
+            connections.append(await _call(process, arrived))
+        await asyncio.sleep(SETTLE_SECONDS)
+        watched, loop = psutil.Process(process.pid), asyncio.get_running_loop()
+        heard, used, start = await _heard(process), sum(watched.cpu_times()[:2]), loop.time()
+        arrived.clear()
+        await asyncio.sleep(COUNT_SECONDS)
+        seconds = loop.time() - start
+        received = sum(len(packet.payload) > PAUSE_BYTES for packet in arrived)
+        heard = await _heard(process) - heard
+        cost = 1000 * (sum(watched.cpu_times()[:2]) - used) / seconds / count
+        return cost, min(heard, received) * FRAME_SECONDS / seconds / count
+    finally:
+        for connection in connections:
+            await connection.close()
+        process.kill()
+        await process.wait()
+
+
+async def _call(process: asyncio.subprocess.Process, arrived: list[RtpPacket]) -> RTCPeerConnection:
+    """A call that is being connected."""
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    connection.addTrack(PacedTrack(endless()))
+    receive(connection.getTransceivers()[0].receiver, arrived.append)
+    with offer_addresses(LOOPBACK):
+        await connection.setLocalDescription(await connection.createOffer())
+    sdp = await _ask(process, connection.localDescription.sdp)
+    await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+    return connection
+
+
+async def _heard(process: asyncio.subprocess.Process) -> int:
+    """Frames that the server heard so far."""
+    return int(await _ask(process, None))
+
+
+async def _ask(process: asyncio.subprocess.Process, question: str | None) -> str:
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(json.dumps(question).encode() + b"\n")
+    return str(json.loads(await process.stdout.readline()))
+
+
+class _Server:
+    """The other process."""
+
+    def __init__(self, tasks: asyncio.TaskGroup, *, stock: bool) -> None:
+        self._tasks = tasks
+        self._stock = stock
+        self._heard = 0
+
+    async def serve(self) -> None:
+        """Answer each line until the input ends."""
+        loop, reader = asyncio.get_running_loop(), asyncio.StreamReader(limit=2**20)
+        await loop.connect_read_pipe(lambda: asyncio.StreamReaderProtocol(reader), sys.stdin)
+        while line := await reader.readline():
+            offer = json.loads(line)
+            if offer is None:
+                reply = str(self._heard)
+            else:
+                reply = await (self._answer_stock if self._stock else self._answer)(offer)
+            print(json.dumps(reply), flush=True)
+
+    async def _answer(self, offer: str) -> str:
+        edge, sdp = await answer(offer, addresses=LOOPBACK)
+        self._tasks.create_task(self._hear(edge))
+        self._tasks.create_task(self._speak(edge))
+        return sdp
+
+    async def _hear(self, edge: WebRTCEdge) -> None:
+        async for _ in edge.frames():
+            self._heard += 1
+
+    async def _speak(self, edge: WebRTCEdge) -> None:
+        while True:
+            await edge.speaker.write(Speech(SPEECH, OUTPUT_RATE))
+
+    async def _answer_stock(self, offer: str) -> str:
+        connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+        await connection.setRemoteDescription(RTCSessionDescription(offer, "offer"))
+        connection.addTrack(StockTrack(endless()))
+        self._tasks.create_task(self._hear_stock(connection))
+        with offer_addresses(LOOPBACK):
+            await connection.setLocalDescription(await connection.createAnswer())
+        return str(connection.localDescription.sdp)
+
+    async def _hear_stock(self, connection: RTCPeerConnection) -> None:
+        while True:
+            await connection.getReceivers()[0].track.recv()
+            self._heard += 1
+
+
+async def _serve(*, stock: bool) -> None:
+    async with asyncio.TaskGroup() as tasks:
+        await _Server(tasks, stock=stock).serve()
+
+
+if __name__ == "__main__":
+    asyncio.run(_serve(stock=sys.argv[1] == "stock"))
