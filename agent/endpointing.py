@@ -6,9 +6,9 @@ estimated from the pauses of the call, beginning with what is usual. The turn is
 longer falls below what the evidence for its end allows: `silence` is where that is without any evidence, and each factor in the
 odds of the engine's end-of-turn probability moves it by the same factor. A question for a number stretches all of it.
 
-Whether the probability is worth anything shows in the call itself: a linear discriminant between the pauses that ended a turn and
-those that did not replaces the engine's own scale little by little. A probability that says nothing ends up weighing nothing, and
-what is left is a voice activity detector that has learned the caller's pauses.
+Whether the probability is worth anything, the pauses themselves show: a linear discriminant between those that ended a turn and those
+that did not puts it on a scale of its own. It begins as one that says nothing, unless the checkpoint is known to be calibrated, and
+so an engine that cannot tell leaves a voice activity detector that has learned the caller's pauses.
 """
 
 import math
@@ -23,14 +23,17 @@ MEDIAN, SPREAD = 0.3, 0.6
 """Pauses inside turns: their median in seconds before anything is known of the caller, and the standard deviation of the logarithm."""
 
 PRIOR = 3.0
-"""Pauses of the call that weigh as much as that."""
+"""Observations that weigh as much as what was assumed before them."""
 
-MEMORY = 0.9
-"""Weight of a pause relative to the next one: the last ten count."""
+CALLERS_MEMORY, ENGINES_MEMORY = 0.9, 0.99
+"""Weight of an observation relative to the next one: the last ten pauses of a caller count, and the last hundred of an engine."""
 
 LOGIT = 2.0
-"""Log-odds that a calibrated engine is expected to give on average when a turn is over, and of the other sign when it is not;
-with a variance of twice that, the discriminant is the engine's own log-odds."""
+"""Mean log-odds of a calibrated probability when a turn is over, and of the other sign when it is not. With a variance of twice that,
+the discriminant is the log-odds themselves."""
+
+LIMIT = 16.0
+"""Log-odds beyond which no difference is made, 1 in 10 million."""
 
 _DICTATION = re.compile(
     r"\b(numbers?|digits?|codes?|pin|spell|spelling|e-?mail|address|date|birth(day)?|account|reference|password)\b",
@@ -47,36 +50,64 @@ Expected = Literal["dictation", "yes_or_no", "anything"]
 
 @dataclass
 class _Normal:
-    """A running estimate of a mean and a variance, `weight` observations heavy to begin with."""
+    """A running estimate of a mean and a variance, and how many observations it weighs."""
 
     mean: float
     variance: float
+    memory: float
     weight: float = PRIOR
 
     def add(self, value: float) -> None:
-        """Observe a value; older ones fade, but never below the weight of the prior."""
-        self.weight = max(PRIOR, MEMORY * self.weight) + 1
+        """Observe a value; older ones fade, though never below the weight that was assumed."""
+        self.weight = max(PRIOR, self.memory * self.weight) + 1
         step = (value - self.mean) / self.weight
         self.variance += ((value - self.mean - step) * (value - self.mean) - self.variance) / self.weight
         self.mean += step
 
 
+class Judgement:
+    """What an engine's end-of-turn probability has been worth in all calls so far."""
+
+    def __init__(self, *, calibrated: bool = False) -> None:
+        """`calibrated`: the probability can be taken as it is until it proves otherwise."""
+        self._means = (_engine(LOGIT), _engine(-LOGIT)) if calibrated else None
+        """Log-odds in pauses that ended a turn, and in those that did not; None before the first."""
+
+    def evidence(self, probability: float | None) -> float:
+        """Log-odds that a turn is over."""
+        if probability is None or self._means is None:
+            return 0.0
+        ended, resumed = self._means
+        slope = max(0.0, ended.mean - resumed.mean) / ((ended.variance + resumed.variance) / 2)
+        return slope * (_logit(probability) - (ended.mean + resumed.mean) / 2)
+
+    def learn(self, probability: float | None, *, ended: bool) -> None:
+        """A pause of this probability did end its turn, or did not."""
+        if probability is not None:
+            odds = _logit(probability)
+            self._means = self._means or (_engine(odds), _engine(odds))
+            self._means[0 if ended else 1].add(odds)
+
+
+def _engine(mean: float) -> _Normal:
+    return _Normal(mean, 2 * LOGIT, ENGINES_MEMORY)
+
+
 @dataclass
 class Endpointing:
-    """What one call taught about its caller's pauses, and about the engine's probability."""
+    """What one call taught about its caller's pauses."""
 
+    judgement: Judgement = field(default_factory=Judgement)
     expected: Expected = "anything"
     """What the agent just asked for."""
-    _pauses: _Normal = field(default_factory=lambda: _Normal(math.log(MEDIAN), SPREAD**2))
-    _ended: _Normal = field(default_factory=lambda: _Normal(LOGIT, 2 * LOGIT))
-    _resumed: _Normal = field(default_factory=lambda: _Normal(-LOGIT, 2 * LOGIT))
+    _pauses: _Normal = field(default_factory=lambda: _Normal(math.log(MEDIAN), SPREAD**2, CALLERS_MEMORY))
 
     def wait(self, settings: TurnSettings, probability: float | None = None) -> float:
         """Seconds of silence that end the turn, given the engine's probability that it is over (None: unknown)."""
         if not settings.adaptive:
             return settings.silence
         longer = 1 - NormalDist(math.log(MEDIAN), SPREAD).cdf(math.log(max(settings.silence, 1e-3)))
-        longer *= math.exp(settings.trust * self._evidence(probability))
+        longer *= math.exp(min(self.judgement.evidence(probability), LIMIT))
         longer = min(max(longer, 1e-9), 1 - 1e-9)
         wait = math.exp(NormalDist(self._pauses.mean, SPREAD).inv_cdf(1 - longer))
         return min(
@@ -86,21 +117,11 @@ class Endpointing:
     def resumed(self, silence: float, probability: float | None) -> None:
         """The caller went on after so many seconds of silence."""
         self._pauses.add(math.log(max(silence, 0.02)))
-        if probability is not None:
-            self._resumed.add(_logit(probability))
+        self.judgement.learn(probability, ended=False)
 
     def ended(self, probability: float | None) -> None:
         """The turn was over."""
-        if probability is not None:
-            self._ended.add(_logit(probability))
-
-    def _evidence(self, probability: float | None) -> float:
-        """Log-odds that the turn is over, by what the engine's probability was worth so far."""
-        if probability is None:
-            return 0.0
-        ended, resumed = self._ended, self._resumed
-        slope = max(0.0, ended.mean - resumed.mean) / max(0.5, (ended.variance + resumed.variance) / 2)
-        return slope * (_logit(probability) - (ended.mean + resumed.mean) / 2)
+        self.judgement.learn(probability, ended=True)
 
     def _expectation(self, settings: TurnSettings) -> float:
         match self.expected:
@@ -122,6 +143,6 @@ def expectation(text: str) -> Expected:
 
 
 def _logit(probability: float) -> float:
-    """Log-odds, at most 6 either way: beyond 1 in 400 an engine says no more."""
-    odds = min(max(probability, 1e-6), 1 - 1e-6)
-    return min(max(math.log(odds / (1 - odds)), -6.0), 6.0)
+    """Log-odds, within the limit."""
+    odds = min(max(probability, 1e-9), 1 - 1e-9)
+    return min(max(math.log(odds / (1 - odds)), -LIMIT), LIMIT)

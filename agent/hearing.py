@@ -11,7 +11,7 @@ import numpy as np
 
 from agent.audio import FRAME_SECONDS, INPUT_RATE, Frame, SampleHistory, Samples, dbfs
 from agent.echo import AUDIBLE, Echo
-from agent.endpointing import Endpointing, expectation
+from agent.endpointing import Endpointing, Judgement, expectation
 from agent.objects import EventError
 from agent.turn import (
     OverlapEnded,
@@ -37,14 +37,14 @@ CUT_OFF = 1.0
 class Hearing:
     """A call's ear; `push` it every frame."""
 
-    def __init__(self, vad: VAD, settings: TurnSettings) -> None:
-        """`vad` is fresh: it keeps the state of one stream."""
+    def __init__(self, vad: VAD, settings: TurnSettings, judgement: Judgement | None = None) -> None:
+        """`vad` is fresh: it keeps the state of one stream. `judgement` is shared by all calls of an engine; None: begin anew."""
         self.configured = settings
         """What the call began with."""
         self._detector: TurnDetector | None = TurnDetector(settings)
         """None while the client commits turns itself (push-to-talk)."""
         self._vad = vad
-        self._endpointing = Endpointing()
+        self._endpointing = Endpointing(judgement or Judgement(calibrated=settings.calibrated))
         self.end_of_turn: float | None = None
         """The engine's probability in this pause, or the last one."""
         self._last_word = -math.inf

@@ -21,6 +21,7 @@ from agent.audio import Speech
 from agent.chunk import chunks
 from agent.conversation import Conversation, Message, Text
 from agent.edge import Heard, Speaker
+from agent.endpointing import Judgement
 from agent.engine import Engine, EngineError
 from agent.objects import Failure, StatusDetails
 from agent.response import ResponseEvents
@@ -54,6 +55,8 @@ class Stages:
     voice: TTS
     speculation: Speculation = field(default_factory=Speculation)
     traces: deque[Trace] = field(default_factory=lambda: deque(maxlen=1000))
+    judgement: Judgement = field(default_factory=Judgement)
+    """What the engine's end-of-turn probability is worth."""
     waiting: "set[Reply]" = field(default_factory=set)
     """The replies whose first word the engine has not given yet."""
 

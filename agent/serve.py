@@ -13,6 +13,7 @@ from pydantic import ValidationError
 
 from agent import engine, tts, vad
 from agent.config import DEMO_MODEL, Settings
+from agent.endpointing import Judgement
 from agent.reply import Stages
 from agent.server import Server
 
@@ -55,6 +56,7 @@ def load(settings: Settings) -> Server:
         engine=engine.load(folder, settings.device, settings.max_new_tokens),
         voice=tts.load(settings.voice),
         speculation=settings.speculation,
+        judgement=Judgement(calibrated=settings.turn.calibrated),
     )
     return Server(settings, stages, vad.load(settings.vad), suggestions(Path(folder)))
 

@@ -57,8 +57,8 @@ class TurnSettings:
     yes_or_no: Factor = 0.8
     """Or times this after it asked what yes or no answers."""
 
-    trust: Annotated[float, Field(ge=0, le=2)] = 1.0
-    """Weight of the engine's end-of-turn probability; 0: none."""
+    calibrated: bool = False
+    """Take the engine's end-of-turn probability as it is; off: only as it proves itself in the pauses of all calls."""
 
     overlap: Seconds = 0.06
     """Speech over the agent's after which the agent falls silent, for now: two of Silero's windows."""

@@ -8,10 +8,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.endpointing import Endpointing, expectation
+from agent.endpointing import Endpointing, Judgement, expectation
 from agent.turn import TurnSettings
 
 SETTINGS = TurnSettings()
+
+
+def calibrated() -> Endpointing:
+    return Endpointing(Judgement(calibrated=True))
 
 
 def test_without_evidence_the_wait_is_the_configured_silence():
@@ -20,14 +24,14 @@ def test_without_evidence_the_wait_is_the_configured_silence():
 
 
 def test_a_probability_of_one_half_says_nothing():
-    assert Endpointing().wait(SETTINGS, 0.5) == pytest.approx(SETTINGS.silence)
+    assert calibrated().wait(SETTINGS, 0.5) == pytest.approx(SETTINGS.silence)
 
 
 def test_the_wait_falls_continuously_with_the_probability_between_its_bounds():
-    waits = [Endpointing().wait(SETTINGS, number / 1000) for number in range(1001)]
+    waits = [calibrated().wait(SETTINGS, number / 1000) for number in range(1001)]
     assert waits == sorted(waits, reverse=True)
-    assert max(before - after for before, after in itertools.pairwise(waits)) < 0.5
-    assert (waits[0], waits[-1]) == (pytest.approx(2.6, abs=0.5), SETTINGS.min_silence)
+    assert max(before - after for before, after in itertools.pairwise(waits[1:])) < 0.5
+    assert (waits[0], waits[-1]) == (SETTINGS.max_silence, SETTINGS.min_silence)
     assert waits[100] > 0.9
     assert waits[900] == SETTINGS.min_silence
 
@@ -48,23 +52,49 @@ def test_old_pauses_fade():
     assert endpointing.wait(SETTINGS) < 0.5
 
 
-def test_an_informative_probability_goes_on_to_be_believed():
-    endpointing, rng = Endpointing(), random.Random(1)
+@pytest.mark.parametrize(("begin", "scale"), [(Endpointing, 1), (Endpointing, 0.001), (calibrated, 1)])
+def test_a_probability_that_tells_is_believed_on_whatever_scale(begin, scale):
+    endpointing, rng = begin(), random.Random(1)
     for _ in range(30):
-        endpointing.resumed(0.3, rng.uniform(0.02, 0.2))
-        endpointing.ended(rng.uniform(0.7, 0.99))
-    assert endpointing.wait(SETTINGS, 0.9) < 0.3
-    assert endpointing.wait(SETTINGS, 0.05) > 1.2
+        endpointing.resumed(0.3, scale * rng.uniform(0.02, 0.2))
+        endpointing.ended(scale * rng.uniform(0.7, 0.99))
+    assert endpointing.wait(SETTINGS, scale * 0.9) < 0.3
+    assert endpointing.wait(SETTINGS, scale * 0.05) > 1.0
 
 
-@pytest.mark.parametrize("constant", [0.01, 0.3, 0.97])
-def test_a_probability_that_says_nothing_ends_up_weighing_nothing(constant):
-    endpointing, blind = Endpointing(), Endpointing()
-    for _ in range(12):
+@pytest.mark.parametrize("probability", [1e-6, 0.01, 0.5, 0.99])
+def test_before_it_has_told_anything_it_is_not_believed(probability):
+    assert Endpointing().wait(SETTINGS, probability) == pytest.approx(SETTINGS.silence)
+
+
+def test_what_an_engine_proved_in_one_call_counts_in_the_next():
+    judgement = Judgement()
+    first = Endpointing(judgement)
+    for _ in range(20):
+        first.resumed(0.3, 0.1)
+        first.ended(0.8)
+    assert Endpointing(judgement).wait(SETTINGS, 0.8) < 0.35
+
+
+@pytest.mark.parametrize("begin", [Endpointing, calibrated])
+@pytest.mark.parametrize("constant", [0.00001, 0.3, 0.97])
+def test_a_probability_that_says_nothing_ends_up_weighing_nothing(begin, constant):
+    endpointing, blind = begin(), Endpointing()
+    for _ in range(50):
         for each, probability in ((endpointing, constant), (blind, None)):
             each.resumed(0.3, probability)
             each.ended(probability)
     assert endpointing.wait(SETTINGS, constant) == pytest.approx(blind.wait(SETTINGS), abs=0.1)
+
+
+@pytest.mark.parametrize("ended", [1, 20])
+def test_however_often_turns_end(ended):
+    endpointing = Endpointing()
+    for _ in range(20):
+        endpointing.resumed(0.3, 0.01)
+    for _ in range(ended):
+        endpointing.ended(0.01)
+    assert endpointing.wait(SETTINGS, 0.01) == pytest.approx(0.5, abs=0.05)
 
 
 def test_noise_for_a_probability_ends_up_weighing_little():
@@ -76,11 +106,6 @@ def test_noise_for_a_probability_ends_up_weighing_little():
     assert statistics.pstdev(waits) < 0.1
 
 
-def test_an_engine_without_trust_is_not_asked():
-    settings = TurnSettings(trust=0)
-    assert Endpointing().wait(settings, 0.01) == Endpointing().wait(settings, 0.99) == pytest.approx(0.5)
-
-
 def test_a_fixed_wait_is_fixed():
     settings, endpointing = TurnSettings(adaptive=False, silence=0.7), Endpointing(expected="dictation")
     endpointing.resumed(0.1, 0.9)
@@ -88,7 +113,9 @@ def test_a_fixed_wait_is_fixed():
 
 
 def test_dictation_is_waited_for_and_yes_is_not():
-    waits = {expected: Endpointing(expected).wait(SETTINGS) for expected in ("yes_or_no", "anything", "dictation")}
+    waits = {
+        expected: Endpointing(expected=expected).wait(SETTINGS) for expected in ("yes_or_no", "anything", "dictation")
+    }
     assert list(waits.values()) == [pytest.approx(0.4), pytest.approx(0.5), pytest.approx(0.8)]
 
 
@@ -116,7 +143,7 @@ def test_what_the_agent_asked_for(text, expected):
     st.floats(0, 3),
 )
 def test_the_wait_stays_within_its_bounds(probability, pauses, silence):
-    endpointing, settings = Endpointing(), TurnSettings(silence=silence)
+    endpointing, settings = calibrated(), TurnSettings(silence=silence)
     for length, judged in pauses:
         endpointing.resumed(length, judged)
         endpointing.ended(judged)

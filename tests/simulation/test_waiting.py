@@ -9,6 +9,7 @@ from agent.turn import TurnSettings
 from tests.simulation.caller import Say, Send, Wait, simulate
 
 TURN = [Say(1), Wait(6)]
+BELIEVED = TurnSettings(calibrated=True)
 
 
 def judging(probability, **others):
@@ -24,7 +25,9 @@ def update(turn_detection):
 
 
 def test_a_turn_that_is_surely_over_is_answered_sooner_than_one_that_is_not():
-    over, open_, unknown = (waits(simulate(TURN, engine))[0] for engine in (judging(0.97), judging(0.03), judging(0.5)))
+    over, open_, unknown = (
+        waits(simulate(TURN, engine, settings=BELIEVED))[0] for engine in (judging(0.97), judging(0.03), judging(0.5))
+    )
     assert over == pytest.approx(TurnSettings().min_silence, abs=0.021)
     assert unknown == pytest.approx(TurnSettings().silence, abs=0.021)
     assert 1.2 < open_ < TurnSettings().max_silence
@@ -35,7 +38,7 @@ def test_an_engine_that_cannot_tell_leaves_the_silence_as_configured():
 
 
 def test_a_judgement_that_comes_late_still_counts():
-    call = simulate(TURN, judging(0.03, judging=0.3))
+    call = simulate(TURN, judging(0.03, judging=0.3), settings=BELIEVED)
     assert waits(call)[0] > 1.2
 
 
@@ -45,7 +48,7 @@ def test_a_thinking_pause_is_not_cut():
     def unfinished(messages):
         return 0.05 if messages[-1].content[0].samples.size < 2 * 16_000 else 0.95
 
-    call = simulate(script, ScriptedEngine(["Yes."], end_of_turn=unfinished))
+    call = simulate(script, ScriptedEngine(["Yes."], end_of_turn=unfinished), settings=BELIEVED)
     assert len(call.caller.times(events.Committed)) == 1
     assert waits(call) == [pytest.approx(0.25, abs=0.021)]
     assert call.traces[0].end_of_turn == 0.95
@@ -96,5 +99,18 @@ def test_waiting_needs_no_speculation():
 
 
 def test_the_trace_tells_what_was_decided_and_why():
-    [trace] = simulate(TURN, judging(0.97)).traces
+    [trace] = simulate(TURN, judging(0.97), settings=BELIEVED).traces
     assert (trace.wait, trace.end_of_turn) == (0.25, 0.97)
+
+
+def test_an_engine_is_believed_once_it_has_proved_itself():
+    stutter = [step for _ in range(4) for step in (Say(0.5), Wait(0.3))]
+    turns = [step for _ in range(4) for step in (*stutter, Wait(2.5))]
+
+    def knowing(messages):
+        return 0.001 if messages[-1].content[0].samples.size < 2.9 * 16_000 else 0.1
+
+    knows = waits(simulate(turns, ScriptedEngine(["Yes."], end_of_turn=knowing)))
+    blind = waits(simulate(turns, ScriptedEngine(["Yes."], end_of_turn=lambda messages: 0.001)))
+    assert len(knows) == len(blind) == 4
+    assert knows[-1] < blind[-1] - 0.1
