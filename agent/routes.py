@@ -15,6 +15,7 @@ from aiohttp import web
 from aiortc import RTCIceServer
 from pydantic import BaseModel, Field, ValidationError
 
+from agent.completions import complete
 from agent.config import Settings
 from agent.edge.sideband import control
 from agent.edge.webrtc import OfferError, WebRTCEdge, answer
@@ -71,6 +72,7 @@ def application(server: Calls) -> web.Application:
             web.post("/v1/realtime/transcription_sessions", _refused("transcription sessions")),
             web.post("/v1/realtime/client_secrets", routes.make_secret),
             web.post("/v1/realtime/sessions", routes.make_beta_session),
+            web.post("/v1/chat/completions", routes.complete),
             web.get("/v1/models", routes.list_models),
             web.get("/v1/models/{id:.+}", routes.get_model),
             web.get("/v1/parley", routes.describe),
@@ -180,6 +182,12 @@ class Routes:
         value, end = self._keys.mint(changes, ExpiresAfter().seconds)
         secret = {"client_secret": {"value": value, "expires_at": end}}
         return web.json_response({**session.model_dump(mode="json"), **secret})
+
+    async def complete(self, request: web.Request) -> web.StreamResponse:
+        """Chat completions with recorded speech; each takes the room of a call."""
+        self._keys.check(request)
+        with self._server.room():
+            return await complete(request, self._server.stages.engine)
 
     async def list_models(self, request: web.Request) -> web.Response:
         """The model that is loaded."""
