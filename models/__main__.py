@@ -1,6 +1,7 @@
-"""Command line: `python -m models ask` puts a question to a checkpoint, `inspect` tells what a checkpoint is."""
+"""Command line: `python -m models ask` puts a question to a checkpoint, `inspect` tells what one is, `bench` measures the engine."""
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -9,8 +10,8 @@ from typing import Any
 
 import torch
 
-from models import CheckpointError, InputError, Model, load, memory, quantize
-from models.checkpoint import Checkpoint, open_checkpoint, read_tokenizer
+from models import CheckpointError, InputError, Model, load, memory, quantize, shapes
+from models.checkpoint import Checkpoint, choose_dtype, open_checkpoint, read_tokenizer
 from models.features import HOP, RATE
 from models.inputs import PLACEHOLDER, read_wav
 
@@ -19,10 +20,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 1 and one line on stderr when checkpoint or input are not as they must be."""
     options = _parser().parse_args(arguments)
     try:
-        if options.command == "ask":
-            _ask(options)
-        else:
-            _inspect(open_checkpoint(options.model, dict(options.tower)))
+        match options.command:
+            case "ask":
+                _ask(options)
+            case "inspect":
+                _inspect(open_checkpoint(options.model, dict(options.tower)))
+            case _:
+                _bench(options)
     except (CheckpointError, InputError) as error:
         print(f"{options.command}: {error}", file=sys.stderr)
         return 1
@@ -38,18 +42,25 @@ def _parser() -> argparse.ArgumentParser:
     towers.add_argument(
         "--tower", type=_tower, action="append", default=[], metavar="ID=DIR", help="take a hub id from a folder"
     )
-    ask = commands.add_parser("ask", parents=[towers], help="answer text and audio")
+    place = argparse.ArgumentParser(add_help=False)
+    place.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
+    place.add_argument("--dtype", help="float32, bfloat16 or float16; by default what suits the device")
+    ask = commands.add_parser("ask", parents=[towers, place], help="answer text and audio")
     ask.add_argument("text", nargs="?", help=f"the question, with {PLACEHOLDER} where each audio goes; none: chat")
     ask.add_argument("--model", required=True, help="folder or hub id")
     ask.add_argument("--audio", type=Path, action="append", default=[], help="mono sound file at 16 kHz; repeatable")
     ask.add_argument("--system", help="the system message")
     ask.add_argument("--temperature", type=float, default=0.0, help="0 (default): always the likeliest token")
     ask.add_argument("--max-new-tokens", type=int, default=256)
-    ask.add_argument("--device", default="cuda" if torch.cuda.is_available() else "cpu")
-    ask.add_argument("--dtype", help="float32, bfloat16 or float16; by default what suits the device")
     ask.add_argument("--quantize", choices=quantize.CHOICES, help="weight-only, for the language model")
     inspect = commands.add_parser("inspect", parents=[towers], help="tell what a checkpoint is and needs")
     inspect.add_argument("model", help="folder or hub id")
+    bench = commands.add_parser("bench", parents=[place], help="measure the engine with random weights")
+    bench.add_argument("--shape", choices=shapes.SHAPES, default="medium")
+    bench.add_argument("--threads", type=int, help="of the CPU; by default torch's own choice")
+    bench.add_argument("--rounds", type=int, default=3, help="measurements of each figure")
+    bench.add_argument("--conversations", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="in flight")
+    bench.add_argument("--json", action="store_true", help="one object, of medians")
     return parser
 
 
@@ -119,6 +130,25 @@ def _inspect(checkpoint: Checkpoint) -> None:
         print(f"{name:15} {value}")
     template = read_tokenizer(checkpoint).template
     print("chat template", f"\n{template.source}" if template else "  none")
+
+
+def _bench(options: argparse.Namespace) -> None:
+    """Measure, and print medians with the smallest and largest, or one object."""
+    from models import bench
+
+    if options.threads:
+        torch.set_num_threads(options.threads)
+    device = torch.device(options.device)
+    counts = tuple(options.conversations)
+    setting = bench.Setting(
+        options.shape, device, choose_dtype(options.dtype, device), options.rounds, conversations=counts
+    )
+    report = bench.measure(setting)
+    if options.json:
+        print(json.dumps(bench.as_json(setting, report)))
+        return
+    for name, figure in report.items():
+        print(f"{name:28} {figure}")
 
 
 def _weights(checkpoint: Checkpoint) -> Iterator[str]:

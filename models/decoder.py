@@ -200,6 +200,8 @@ def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Te
     if mask is not None and count > 1:
         mask = mask.repeat(*[1] * (mask.ndim - 2), shared, 1)
     grouped = query.reshape(batch, key.shape[1], shared * count, size)
+    if shared * count == 1 and query.device.type == "cpu":  # its kernel takes a third of the time for two
+        return F.scaled_dot_product_attention(grouped.repeat(1, 1, 2, 1), key, value, mask)[:, :, :1]
     return F.scaled_dot_product_attention(grouped, key, value, mask).view(batch, heads, count, size)
 
 

@@ -1,0 +1,216 @@
+"""How fast the engine is on this device: stages, tokens per second, time to the first token with and without the tape.
+
+Beside it, in the same run and in turns with it, transformers' generate on the same weights, and the device's own limits.
+All figures are of random weights; times are in milliseconds and medians, with the smallest and largest beside them.
+"""
+
+import statistics
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from time import perf_counter
+from typing import Any
+
+import numpy as np
+import psutil
+import torch
+
+from models import memory, rivals, shapes
+from models.engine import Engine, Limits
+from models.features import RATE, log_mel
+from models.request import Options, Request
+
+PROMPT = 200  # tokens before each answer, where tokens per second are measured
+CONVERSATIONS = (1, 2, 4, 8, 16, 32, 64)
+SECONDS = (1, 5, 15)
+HISTORIES = (0, 1000, 4000)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What is measured, and how long."""
+
+    shape: str
+    device: torch.device
+    dtype: torch.dtype
+    rounds: int = 3
+    tokens: int = 32
+    conversations: tuple[int, ...] = CONVERSATIONS
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """Several measurements of one thing."""
+
+    values: tuple[float, ...]
+
+    @property
+    def median(self) -> float:
+        return statistics.median(self.values)
+
+    def __str__(self) -> str:
+        return f"{self.median:9.2f}  ({min(self.values):.2f} to {max(self.values):.2f})"
+
+
+Report = dict[str, Figure]
+
+
+def measure(setting: Setting) -> Report:
+    """Measure everything; gives figures by name, in the order to print them in."""
+    torch.manual_seed(0)
+    model = shapes.build(setting.shape, setting.device, setting.dtype)
+    least = rivals.token_seconds(model.language_model, PROMPT + setting.tokens // 2)
+    generate = rivals.Generate(model.language_model)
+    fits = memory.conversations(
+        model.config.text, model.dtype, min(model.window, Limits().capacity), memory.available(model.device)
+    )
+    engine = Engine(model, Limits(conversations=min(max(setting.conversations), fits)))
+    bench = Bench(engine, setting.rounds, setting.tokens)
+    report = bench.stages() | bench.speeds(generate, [n for n in setting.conversations if n <= fits])
+    report["roofline_share"] = Figure(tuple(value * least for value in report["tokens_per_s_1"].values))
+    return report | bench.first_tokens()
+
+
+class Bench:
+    """One engine, measured."""
+
+    def __init__(self, engine: Engine, rounds: int, tokens: int) -> None:
+        self._engine = engine
+        self._rounds = rounds
+        self._tokens = tokens
+        self._numbers = np.random.default_rng(0)
+
+    def stages(self) -> Report:
+        """Time what happens to 5 s of audio, and to 1000 tokens."""
+        model = self._engine.model
+        wave = torch.from_numpy(self._audio(5)).float().to(model.device) / 32768
+        mel = log_mel(wave, model.config.audio.mels)
+        encoded = model.encode(mel)
+        return {
+            "mel_ms": self._time(lambda: log_mel(wave, model.config.audio.mels)),
+            "encoder_ms": self._time(lambda: model.encode(mel)),
+            "projector_ms": self._time(lambda: model.project(encoded)),
+            "prefill_1000_ms": Figure(tuple(self._first_token(self._chat(1000)) for _ in range(self._rounds))),
+            "memory_mb": Figure((self._memory() / 1e6,)),
+        }
+
+    def speeds(self, generate: rivals.Generate, conversations: list[int]) -> Report:
+        """Measure tokens per second of so many answers in flight, and of transformers in between; then the ratios."""
+        generate.seconds(1, PROMPT, 2)
+        ours: dict[int, list[float]] = {count: [] for count in conversations}
+        theirs: dict[int, list[float]] = {1: [], 8: []}
+        for _ in range(self._rounds):
+            for count in conversations:
+                ours[count].append(self._speed(count))
+                if count in theirs:
+                    theirs[count].append(generate.tokens_per_s(count, PROMPT, self._tokens))
+        report = {f"tokens_per_s_{count}": Figure(tuple(values)) for count, values in ours.items()}
+        report |= {f"transformers_tokens_per_s_{n}": Figure(tuple(values)) for n, values in theirs.items() if values}
+        pairs = {"1": (1, 1), "8": (8, 1), "8_batched": (8, 8)}
+        for name, (mine, other) in pairs.items():
+            if mine in ours and theirs[other]:
+                quotients = [a / b for a, b in zip(ours[mine], theirs[other], strict=True)]
+                report[f"tokens_per_s_ratio_{name}"] = Figure(tuple(quotients))
+        return report
+
+    def first_tokens(self) -> Report:
+        """Time a turn of so much audio on a history of so many tokens: computed from nothing, on its tape, and speculated."""
+        report: Report = {}
+        room = self._engine.window * 3 // 4
+        for history in (held for held in HISTORIES if held + 100 <= room):
+            for seconds in SECONDS:
+                times = list(zip(*(self._turn(history, seconds) for _ in range(self._rounds)), strict=True))
+                name = f"{seconds}s_{history}"
+                for kind, values in zip(("ttft_nothing", "ttft_tape", "ttft_speculated"), times, strict=True):
+                    report[f"{kind}_{name}_ms"] = Figure(values)
+        with_tape, without = (report[f"ttft_{kind}_5s_1000_ms"].values for kind in ("tape", "nothing"))
+        report["ttft_tape_ratio"] = Figure(tuple(a / b for a, b in zip(with_tape, without, strict=True)))
+        report["rewind_ms"] = self._rewind()
+        return report
+
+    def _turn(self, history: int, seconds: float) -> tuple[float, float, float]:
+        """Time the same turn three times, each knowing more."""
+        turn = {"role": "user", "content": "<|audio|>"}
+        nothing = self._first_token([*self._chat(history), turn], self._audio(seconds))
+        known = self._chat(history)
+        if history:
+            self._run(self._engine.ask([*known, {"role": "user", "content": "b"}], (), Options(0)))
+        audio = self._audio(seconds)
+        tape = self._first_token([*known, turn], audio)
+        speculated = self._first_token([*known, turn], audio)
+        return nothing, tape, speculated
+
+    def _chat(self, tokens: int) -> list[dict[str, str]]:
+        """Text of so many tokens that no tape holds."""
+        letters = "".join(map(chr, self._numbers.integers(97, 123, tokens)))
+        return [{"role": "user", "content": letters}, {"role": "assistant", "content": "b"}][: 2 if tokens else 0]
+
+    def _audio(self, seconds: float) -> Any:
+        return self._numbers.integers(-9000, 9000, int(seconds * RATE)).astype(np.int16)
+
+    def _first_token(self, messages: list[dict[str, str]], *audios: Any) -> float:
+        """Milliseconds from the request to its first token."""
+        if messages[-1]["role"] == "assistant":
+            messages = [*messages, {"role": "user", "content": "b"}]
+        started = perf_counter()
+        self._run(self._engine.ask(messages, audios, Options(1)))
+        return 1000 * (perf_counter() - started)
+
+    def _run(self, request: Request) -> None:
+        while not self._engine.idle:
+            self._engine.step()
+        assert request.tape
+
+    def _speed(self, count: int) -> float:
+        """Tokens per second of all answers together, once all have begun."""
+        chats = [[{"role": "user", "content": self._chat(PROMPT - 3)[0]["content"]}] for _ in range(count)]
+        requests = [self._engine.ask(chat, (), Options(4096)) for chat in chats]
+        while not all(request.made for request in requests):
+            self._engine.step()
+        started = perf_counter()
+        for _ in range(self._tokens):
+            self._engine.step()
+        spent = perf_counter() - started
+        for request in requests:
+            self._engine.cancel(request)
+        return count * self._tokens / spent
+
+    def _rewind(self) -> Figure:
+        """Time going back to the middle of a tape of 1000 positions."""
+        times = []
+        for _ in range(self._rounds):
+            request = self._engine.ask([*self._chat(1000), {"role": "user", "content": "b"}], (), Options(1))
+            self._run(request)
+            assert request.tape
+            started = perf_counter()
+            request.tape.rewind(500)
+            times.append(1000 * (perf_counter() - started))
+        return Figure(tuple(times))
+
+    def _time(self, work: Callable[[], object]) -> Figure:
+        return Figure(tuple(self._timed(work)))
+
+    def _timed(self, work: Callable[[], object]) -> Iterator[float]:
+        work()
+        for _ in range(self._rounds):
+            started = perf_counter()
+            work()
+            rivals.synchronize(self._engine.model.device)
+            yield 1000 * (perf_counter() - started)
+
+    def _memory(self) -> int:
+        device = self._engine.model.device
+        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
+
+
+def as_json(setting: Setting, report: Report) -> dict[str, object]:
+    """Give the medians, with the figures that are asked for most under short names, and what was measured."""
+    values: dict[str, object] = {name: figure.median for name, figure in report.items()}
+    return {
+        "shape": setting.shape,
+        "device": torch.cuda.get_device_name(setting.device) if setting.device.type == "cuda" else "cpu",
+        "dtype": str(setting.dtype).removeprefix("torch."),
+        "threads": torch.get_num_threads(),
+        "ttft_ms": report["ttft_tape_5s_1000_ms"].median,
+        "tokens_per_s": report["tokens_per_s_1"].median,
+        **values,
+    }
