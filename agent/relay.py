@@ -82,7 +82,7 @@ class Path:
         self.passed = 0
         self._chance = random.Random(seed)  # noqa: S311  no secret
         self._losing = False
-        self._last = 0.0
+        self._last = -1.0
         self._started: float | None = None
 
     def arrivals(self, now: float) -> list[float]:

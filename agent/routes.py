@@ -21,6 +21,7 @@ from agent.edge.sideband import control
 from agent.edge.webrtc import OfferError, WebRTCEdge, answer
 from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS, WebSocketEdge
 from agent.keys import Keys
+from agent.metrics import exposition
 from agent.middleware import Handler, add_headers, errors_as_json, preflight
 from agent.objects import EventError, SessionObject, refusal
 from agent.reply import Stages
@@ -37,6 +38,7 @@ class Calls(Protocol):
     settings: Settings
     stages: Stages
     suggestions: tuple[str, ...]
+    ended: dict[str, float]
 
     @property
     def calls(self) -> Mapping[str, WebRTCEdge | WebSocketEdge]:
@@ -78,6 +80,7 @@ def application(server: Calls) -> web.Application:
             web.get("/v1/parley", routes.describe),
             web.route("*", "/v1/{path:.*}", _nothing),
             web.get("/traces", routes.get_traces),
+            web.get("/metrics", routes.get_metrics),
             web.get("/", _index),
             web.static("/", WEB),
         ]
@@ -210,6 +213,13 @@ class Routes:
                 for t in self._server.stages.traces
             ]
         )
+
+    async def get_metrics(self, request: web.Request) -> web.Response:
+        """What the calls went through, for Prometheus."""
+        self._keys.check(request)
+        live = [edge.media for edge in self._server.calls.values() if isinstance(edge, WebRTCEdge)]
+        text = exposition(live, self._server.ended, len(self._server.calls))
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
 
     async def describe(self, request: web.Request) -> web.Response:
         """What the page needs before a call; the ICE servers' credentials are for those who may call."""

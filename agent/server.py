@@ -15,7 +15,7 @@ from typing import Any
 
 from aiohttp import web
 
-from agent import routes
+from agent import metrics, routes
 from agent.config import Settings
 from agent.edge.webrtc import WebRTCEdge
 from agent.edge.websocket import WebSocketEdge
@@ -45,6 +45,8 @@ class Server:
     suggestions: tuple[str, ...] = ()
     """Things to say that the model understands well; the page shows them."""
     calls: dict[str, WebRTCEdge | WebSocketEdge] = field(default_factory=dict)
+    ended: dict[str, float] = field(default_factory=dict)
+    """What the media of the calls that ended counted."""
     _beginning: int = 0
     """Requests that are being answered: each will be a call."""
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
@@ -119,6 +121,9 @@ class Server:
         finally:
             await edge.close()
             del self.calls[session.id]
+            if isinstance(edge, WebRTCEdge):
+                metrics.add(self.ended, edge.media)
+                _log.info("%s %s", session.id, edge.media)
             _log.info("%s ended; %d in progress", session.id, len(self.calls))
 
     async def _hang_up(self) -> None:

@@ -60,3 +60,20 @@ class Sending:
     """Seconds, at the listener."""
     round_trip: float | None = None
     """Seconds; None before the first report."""
+
+
+@dataclass(frozen=True)
+class Media:
+    """Both directions of a call."""
+
+    received: Reception
+    sent: Sending
+
+    def __str__(self) -> str:
+        """The log's line of a call."""
+        received, sent = self.received, self.sent
+        return (
+            f"heard {received.received} packets, lost {received.lost} (recovered {received.recovered}, made up {received.concealed}), "
+            f"late {received.late}, jitter {1000 * received.jitter:.1f} ms; sent {sent.packets}, missed there {sent.lost}, "
+            f"underruns {sent.underruns}, round trip {1000 * (sent.round_trip or 0):.0f} ms"
+        )

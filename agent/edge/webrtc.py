@@ -7,6 +7,7 @@ caller hangs up, vanishes, does not connect within 15 s, or the data channel clo
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 
 from aiortc import (
     InvalidStateError,
@@ -25,6 +26,7 @@ from agent.edge.codecs import BIT_RATE, BY_NAME
 from agent.edge.microphone import Microphone
 from agent.edge.patches import listen, offer_addresses, receive
 from agent.edge.speaker import PacedSpeaker
+from agent.edge.statistics import Media
 from agent.edge.track import PacedTrack
 from agent.events import ServerEvent
 
@@ -58,6 +60,11 @@ class WebRTCEdge:
         self._patience = asyncio.get_running_loop().call_later(CONNECT_SECONDS, self.hang_up)
         connection.on("datachannel", self.channel.attach)
         connection.on("connectionstatechange", self._state_changed)
+
+    @property
+    def media(self) -> Media:
+        """What the audio went through so far, both ways."""
+        return Media(self.microphone.statistics, replace(self.track.sent, underruns=self.speaker.underruns))
 
     def frames(self) -> AsyncIterator[Frame]:
         """The microphone in frames of 20 ms, until the call ends."""

@@ -64,7 +64,7 @@ async def test_what_is_said_is_heard(name):
         assert await heard(edge, caller, 1.5) == pytest.approx(1.5, abs=0.2)
         counted = edge.microphone.statistics
         print(name, counted)
-        assert (counted.lost > 0) == ("loss" in name or "bursts" in name)
+        assert counted.lost > 0 if name in {"loss", "bursts"} else counted.lost <= counted.reordered
         assert (counted.reordered + counted.late > 0) == (name == "reordering"), "SRTP drops duplicates"
         assert counted.concealed + counted.recovered <= counted.lost
 
