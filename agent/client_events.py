@@ -50,6 +50,22 @@ class ConversationItemTruncate(BaseModel, frozen=True):
     audio_end_ms: int = Field(ge=0)
 
 
+class ConversationItemRetrieve(BaseModel, frozen=True):
+    """Show an item as it is now."""
+
+    type: Literal["conversation.item.retrieve"]
+    event_id: EventId | None = None
+    item_id: str
+
+
+class ConversationItemDelete(BaseModel, frozen=True):
+    """Forget an item."""
+
+    type: Literal["conversation.item.delete"]
+    event_id: EventId | None = None
+    item_id: str
+
+
 class ResponseCreate(BaseModel, frozen=True):
     """Answer now, without waiting for speech."""
 
@@ -98,6 +114,8 @@ ClientEvent = (
     SessionUpdate
     | ConversationItemCreate
     | ConversationItemTruncate
+    | ConversationItemRetrieve
+    | ConversationItemDelete
     | ResponseCreate
     | ResponseCancel
     | OutputAudioBufferClear

@@ -34,6 +34,8 @@ class Message:
     content: tuple[Text | Audio, ...]
     interrupted: bool = False
     """The caller spoke over it: the text ends with the last word heard."""
+    spoken: bool = False
+    """The agent said it."""
 
     @property
     def text(self) -> str:
@@ -56,17 +58,30 @@ class Conversation:
     @property
     def last_answer(self) -> str:
         """The agent's words before the caller's turn; empty if it has said nothing."""
-        return next((message.text for message in reversed(self.messages) if message.role == "assistant"), "")
+        return next((message.text for message in reversed(self.said) if message.role == "assistant"), "")
+
+    @property
+    def said(self) -> tuple[Message, ...]:
+        """The messages that hold something: what an engine is given."""
+        return tuple(message for message in self.messages if message.content)
 
     def append(self, message: Message) -> None:
         """Add the newest message."""
         self.messages.append(message)
         del self.messages[: -self.limit]
 
+    def find(self, item_id: str) -> Message | None:
+        """The message of that id, unless it was forgotten."""
+        return next((message for message in self.messages if message.id == item_id), None)
+
+    def remove(self, item_id: str) -> None:
+        """Forget the message of that id."""
+        self.messages = [message for message in self.messages if message.id != item_id]
+
     def revise(self, item_id: str, text: str, *, interrupted: bool) -> None:
-        """Replace a message's words; forget the message if there are none, or do nothing if it was dropped by age."""
+        """Replace a message's words, or do nothing if it was dropped by age. One without words was not said, but has its place."""
         for index, message in enumerate(self.messages):
             if message.id == item_id:
-                revised = replace(message, content=(Text(text),), interrupted=interrupted)
-                self.messages[index : index + 1] = [revised] if text else []
+                content = (Text(text),) if text else ()
+                self.messages[index] = replace(message, content=content, interrupted=interrupted)
                 return

@@ -80,6 +80,20 @@ class ItemTruncated(BaseModel, frozen=True):
     audio_end_ms: int
 
 
+class ItemRetrieved(BaseModel, frozen=True):
+    """An item as it is now, without its audio."""
+
+    type: Literal["conversation.item.retrieved"] = "conversation.item.retrieved"
+    item: Item
+
+
+class ItemDeleted(BaseModel, frozen=True):
+    """An item is forgotten."""
+
+    type: Literal["conversation.item.deleted"] = "conversation.item.deleted"
+    item_id: str
+
+
 class ResponseCreated(BaseModel, frozen=True):
     """A response began."""
 
@@ -222,6 +236,8 @@ ServerEvent = (
     | ItemAdded
     | ItemDone
     | ItemTruncated
+    | ItemRetrieved
+    | ItemDeleted
     | ResponseCreated
     | ResponseDone
     | OutputItemAdded

@@ -101,7 +101,7 @@ class Reply:
         """The turn is over: show and say what is prepared, and go on."""
         self._mark("turn_ended")
         self.generating = self.active = True
-        self._conversation.append(Message(self._wire.item_id, "assistant", (Text(""),)))
+        self._conversation.append(Message(self._wire.item_id, "assistant", (Text(""),), spoken=True))
         self._wire.opened()
         if self._text:
             self._wire.text(self._text)

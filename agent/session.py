@@ -7,7 +7,7 @@ microphone is heard in `run` itself, the client's events in a second task, each 
 
 import asyncio
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 from agent import client_events, events
 from agent.answering import Answering, Wait
@@ -15,7 +15,19 @@ from agent.audio import INPUT_RATE
 from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge
 from agent.hearing import Hearing
-from agent.objects import EventError, InputAudio, Item, NewItem, SemanticVAD, ServerVAD, SessionObject, update_session
+from agent.objects import (
+    EventError,
+    InputAudio,
+    InputText,
+    Item,
+    NewItem,
+    OutputAudio,
+    OutputText,
+    SemanticVAD,
+    ServerVAD,
+    SessionObject,
+    update_session,
+)
 from agent.reply import Stages, heard_text
 from agent.turn import (
     OverlapEnded,
@@ -115,8 +127,8 @@ class Session:
     def _messages(self) -> tuple[Message, ...]:
         """What the engine is given: the instructions and the conversation as it stands."""
         if not self._session.instructions:
-            return tuple(self.conversation.messages)
-        return Message("instructions", "system", (Text(self._session.instructions),)), *self.conversation.messages
+            return self.conversation.said
+        return Message("instructions", "system", (Text(self._session.instructions),)), *self.conversation.said
 
     def _new_id(self) -> str:
         return f"item_{next(self._answering.numbers)}"
@@ -130,7 +142,7 @@ class Session:
             except EventError as error:
                 self._edge.send(events.Error(error=error.details(event.event_id)))
 
-    def _apply(self, event: client_events.ClientEvent) -> None:  # noqa: C901  one case per event
+    def _apply(self, event: client_events.ClientEvent) -> None:  # noqa: C901, PLR0912  one case per event
         """Do what one event asks. Raises EventError when that cannot be done now."""
         match event:
             case client_events.SessionUpdate(session=changes):
@@ -139,6 +151,11 @@ class Session:
                 self._create(item)
             case client_events.ConversationItemTruncate(item_id=item_id, audio_end_ms=milliseconds):
                 self._truncate(item_id, milliseconds / 1000)
+            case client_events.ConversationItemRetrieve(item_id=item_id):
+                self._edge.send(events.ItemRetrieved(item=_as_item(self._known(item_id, "retrieve"))))
+            case client_events.ConversationItemDelete(item_id=item_id):
+                self.conversation.remove(self._known(item_id, "delete").id)
+                self._edge.send(events.ItemDeleted(item_id=item_id))
             case client_events.ResponseCreate():
                 if self._answering.generating:
                     raise _already_active(self._answering.generating)
@@ -166,10 +183,16 @@ class Session:
 
     def _create(self, item: NewItem) -> None:
         item_id = item.id or self._new_id()
-        if any(message.id == item_id for message in self.conversation.messages):
+        if self.conversation.find(item_id):
             raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
         text = "".join(part.text for part in item.content)
         self._add(Message(item_id, item.role, (Text(text),)), Item(id=item_id, role=item.role, content=item.content))
+
+    def _known(self, item_id: str, verb: Literal["retrieve", "delete"]) -> Message:
+        """An item of the conversation. Raises EventError when there is none."""
+        if message := self.conversation.find(item_id):
+            return message
+        raise EventError(f"item_{verb}_invalid_item_id", f"There is no item {item_id!r} to {verb}.", "item_id")
 
     def _truncate(self, item_id: str, seconds: float) -> None:
         """Cut an answer to what the client played of it; its end is cut to the answer's."""
@@ -178,11 +201,25 @@ class Session:
             raise EventError(
                 "item_truncate_invalid_item_id", f"There is no spoken item {item_id!r} to truncate.", "item_id"
             )
-        for message in self.conversation.messages:
-            if message.id == item_id:
-                self.conversation.revise(item_id, heard_text(message.text, heard), interrupted=True)
-                break
+        if message := self.conversation.find(item_id):
+            self.conversation.revise(item_id, heard_text(message.text, heard), interrupted=True)
         self._edge.send(events.ItemTruncated(item_id=item_id, audio_end_ms=round(1000 * heard.seconds)))
+
+
+def _as_item(message: Message) -> Item:
+    """A message on the wire, without its audio."""
+    content = tuple(
+        InputAudio()
+        if isinstance(part, Audio)
+        else OutputAudio(transcript=part.text)
+        if message.spoken
+        else OutputText(text=part.text)
+        if message.role == "assistant"
+        else InputText(text=part.text)
+        for part in message.content or (Text(""),)
+    )
+    status: Literal["completed", "incomplete"] = "incomplete" if message.interrupted else "completed"
+    return Item(id=message.id, role=message.role, status=status, content=content)
 
 
 def turn_settings(session: SessionObject, configured: TurnSettings) -> TurnSettings | None:

@@ -21,12 +21,14 @@ def test_an_answer_is_cut_to_what_was_heard():
     ]
 
 
-def test_an_answer_that_nobody_heard_is_forgotten():
+def test_an_answer_that_nobody_heard_was_not_said_but_has_its_place():
     conversation = Conversation()
     conversation.append(said(1))
     conversation.revise("item_1", "", interrupted=True)
-    assert conversation.messages == []
-    assert conversation.last_id is None
+    assert conversation.said == ()
+    assert conversation.last_answer == ""
+    assert conversation.find("item_1").text == ""
+    assert conversation.last_id == "item_1"
 
 
 def test_the_oldest_messages_are_dropped():
@@ -45,3 +47,14 @@ def test_text_leaves_audio_out_and_audio_is_itself():
     assert Audio(samples) != Audio(samples)
     with pytest.raises(AttributeError):
         message.role = "assistant"
+
+
+def test_messages_are_found_and_removed():
+    conversation = Conversation()
+    for number in range(3):
+        conversation.append(said(number))
+    conversation.remove("item_1")
+    conversation.remove("unknown")
+    assert [message.id for message in conversation.messages] == ["item_0", "item_2"]
+    assert conversation.find("item_1") is None
+    assert conversation.find("item_2") is conversation.messages[1]

@@ -182,6 +182,53 @@ async def test_the_client_interrupts_and_says_how_much_it_played():
         assert not [kind for kind in talk.types() if kind.startswith("output_audio_buffer")]
 
 
+async def test_items_are_retrieved_as_they_are_now_and_deleted():
+    asked = []
+
+    def answer(messages):
+        asked.append([message.text for message in messages])
+        return "One two three four."
+
+    async with serving(ScriptedEngine(answer, first_token=0.01, per_token=0)) as (_, url), talking(url) as talk:
+        items = talk.connection.conversation.item
+        for role, kind in (("system", "input_text"), ("user", "input_text"), ("assistant", "output_text")):
+            content = [{"type": kind, "text": f"From {role}."}]
+            await items.create(item={"id": role, "type": "message", "role": role, "content": content})
+            await items.retrieve(item_id=role)
+            item = (await talk.until("conversation.item.retrieved")).item
+            assert (item.id, item.role, item.content[0].type, item.content[0].text) == (
+                role,
+                role,
+                kind,
+                f"From {role}.",
+            )
+        await talk.say(question())
+        done = await talk.until("response.done")
+        spoken = done.response.output[0].id
+        await items.truncate(item_id=spoken, content_index=0, audio_end_ms=600)
+        await items.retrieve(item_id=spoken)
+        item = (await talk.until("conversation.item.retrieved")).item
+        assert (item.status, item.content[0].type, item.content[0].transcript) == (
+            "incomplete",
+            "output_audio",
+            "One two",
+        )
+        said = next(event.item for event in talk.events if event.type == "conversation.item.added" and event.item.content
+                    and event.item.content[0].type == "input_audio")  # fmt: skip
+        await items.retrieve(item_id=said.id)
+        assert (await talk.until("conversation.item.retrieved")).item == said
+        await items.delete(item_id="assistant")
+        assert (await talk.until("conversation.item.deleted")).item_id == "assistant"
+        await talk.connection.response.create()
+        await talk.until("response.done")
+        assert "From assistant." in asked[0]
+        assert "From assistant." not in asked[1]
+        for verb in ("retrieve", "delete"):
+            await getattr(items, verb)(item_id="assistant", event_id="mine")
+            error = (await talk.next()).error
+            assert (error.code, error.event_id) == (f"item_{verb}_invalid_item_id", "mine")
+
+
 async def test_speech_stops_a_response_that_is_being_made():
     engine = ScriptedEngine(["One two three four five six seven eight."] * 2, first_token=0.01, per_token=0.2)
     async with serving(engine) as (_, url), talking(url) as talk:

@@ -49,6 +49,8 @@ SHAPES = {
         "content_index": st.just(0) | JSON,
         "audio_end_ms": st.integers(-10, 10_000) | JSON,
     },
+    "conversation.item.retrieve": {"item_id": st.sampled_from(["item_1", "item_2", "item_3"]) | JSON},
+    "conversation.item.delete": {"item_id": st.sampled_from(["item_1", "item_2", "item_3"]) | JSON},
     "response.create": {},
     "response.cancel": {},
     "output_audio_buffer.clear": {},

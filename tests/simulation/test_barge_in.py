@@ -62,7 +62,7 @@ def test_the_interruption_is_answered():
 def test_an_answer_that_was_cut_before_a_word_was_heard_is_forgotten():
     script = [Say(0.5), Wait(0.5 + 1.2), Say(0.6), Wait(4)]
     call = simulate(script, ScriptedEngine([STORY, "Yes?"], per_token=0), ToneVoice(word_seconds=2.0))
-    assert [message.role for message in call.session.conversation.messages] == ["user", "user", "assistant"]
+    assert [message.role for message in call.session.conversation.said] == ["user", "user", "assistant"]
 
 
 def test_speaking_while_the_engine_thinks_withdraws_the_answer():
