@@ -21,7 +21,7 @@ from agent.edge.codecs import PAUSE_BYTES
 from agent.edge.patches import offer_addresses, receive
 from agent.edge.speaker import OUTPUT_RATE
 from agent.edge.track import FRAME, PacedTrack
-from agent.edge.webrtc import WebRTCEdge, answer
+from agent.edge.webrtc import Reach, WebRTCEdge, answer
 
 LOOPBACK = ["127.0.0.1"]
 
@@ -159,7 +159,7 @@ class _Server:
             print(json.dumps(reply), flush=True)
 
     async def _answer(self, offer: str) -> str:
-        edge, sdp = await answer(offer, addresses=LOOPBACK)
+        edge, sdp = await answer(offer, Reach(addresses=LOOPBACK))
         self._tasks.create_task(self._hear(edge))
         self._tasks.create_task(self._speak(edge))
         return sdp

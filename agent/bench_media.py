@@ -23,7 +23,7 @@ from agent.bench_calls import StockTrack, measure
 from agent.edge.patches import listen, offer_addresses
 from agent.edge.speaker import OUTPUT_RATE
 from agent.edge.track import FRAME, PacedTrack
-from agent.edge.webrtc import answer
+from agent.edge.webrtc import Reach, answer
 from agent.relay import Faults, Relay, relay
 
 TONES = 32
@@ -91,7 +91,7 @@ async def _ours(network: Relay, tones: Tones) -> AsyncIterator[None]:
     caller = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     track = PacedTrack(tones.say)
     listen(caller.addTrack(track), track.report)
-    edge, sdp = await answer(network.offer(await _offer(caller)), addresses=LOOPBACK)
+    edge, sdp = await answer(network.offer(await _offer(caller)), Reach(addresses=LOOPBACK))
 
     async def hear() -> None:
         async for frame in edge.frames():

@@ -1,5 +1,7 @@
 """Every knob, read once: command line flags over `PARLEY_…` environment variables over `parley.toml` over these defaults."""
 
+import base64
+import hmac
 import ipaddress
 import re
 from pathlib import Path
@@ -22,6 +24,9 @@ INSTRUCTIONS = "You are Parley, a friendly voice agent. Answer briefly, in plain
 ICE_URL = re.compile(r"(stun|turn)s?:(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(\?transport=(udp|tcp))?", re.ASCII)
 """RFC 7064 and RFC 7065."""
 
+CREDENTIAL_SECONDS = 6 * 3600
+"""How long a TURN credential that was made for a caller lasts; a connection that is refreshed needs it all the time."""
+
 
 class IceServer(BaseModel, frozen=True):
     """A STUN or TURN server, with the names of the W3C's RTCIceServer."""
@@ -29,6 +34,8 @@ class IceServer(BaseModel, frozen=True):
     urls: str
     username: str | None = None
     credential: SecretStr | None = None
+    secret: SecretStr | None = None
+    """What the TURN server knows as `static-auth-secret`: credentials that end by themselves are made from it for each caller."""
 
     @model_validator(mode="after")
     def _check(self) -> Self:
@@ -37,14 +44,22 @@ class IceServer(BaseModel, frozen=True):
             raise ValueError(
                 f"{self.urls!r} is no STUN or TURN address, such as stun:host:3478 or turn:host:3478?transport=tcp"
             )
-        if match[1] == "turn" and not (self.username and self.credential):
-            raise ValueError(f"{self.urls} needs a username and a credential")
+        if match[1] == "turn" and not (self.secret or (self.username and self.credential)):
+            raise ValueError(f"{self.urls} needs a username and a credential, or a secret")
         return self
 
-    def for_client(self) -> dict[str, str]:
-        """The server in the W3C's form, credential included: for callers that may call, and nobody else."""
-        credential = self.credential.get_secret_value() if self.credential else None
-        fields = {"urls": self.urls, "username": self.username, "credential": credential}
+    def for_client(self, now: float) -> dict[str, str]:
+        """The server in the W3C's form, credential included: for callers that may call, and nobody else.
+
+        From a secret, one that ends CREDENTIAL_SECONDS after `now`, seconds since 1970, is made as coturn's REST scheme has it
+        (draft-uberti-behave-turn-rest-00).
+        """
+        username, credential = self.username, self.credential.get_secret_value() if self.credential else None
+        if self.secret:
+            username = f"{round(now) + CREDENTIAL_SECONDS}:{self.username or 'parley'}"
+            digest = hmac.digest(self.secret.get_secret_value().encode(), username.encode(), "sha1")
+            credential = base64.b64encode(digest).decode()
+        fields = {"urls": self.urls, "username": username, "credential": credential}
         return {name: value for name, value in fields.items() if value is not None}
 
 
@@ -105,6 +120,12 @@ class Settings(BaseSettings):
     media_addresses: tuple[IPvAnyAddress, ...] | None = None
     """Addresses at which calls receive audio; left out: 127.0.0.1 while `host` is loopback, else all of the machine's."""
 
+    media_ports: Annotated[str, Field(pattern=r"^(\d{1,5}-\d{1,5})?$")] = ""
+    """UDP ports for audio, such as 40000-40100: one per call and address; left out: any."""
+
+    announced_address: IPvAnyAddress | None = None
+    """Public address that reaches the media ports through an address translation (a container, a cloud machine), told to callers."""
+
     max_calls: Annotated[int, Field(ge=1)] = 16
     """Calls at a time; the next one is refused."""
 
@@ -117,7 +138,17 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, so callers need a key: set PARLEY_KEY, or use host 127.0.0.1"
             )
+        if (ports := self.media_port_range) is not None and not 0 < ports.start < ports.stop <= 65_536:
+            raise ValueError(f"media_ports {self.media_ports!r} is no range of UDP ports")
         return self
+
+    @property
+    def media_port_range(self) -> range | None:
+        """The ports of `media_ports`; None: any."""
+        if not self.media_ports:
+            return None
+        first, last = map(int, self.media_ports.split("-"))
+        return range(first, last + 1)
 
     @property
     def host_candidates(self) -> tuple[str, ...] | None:

@@ -5,6 +5,7 @@ The shapes are OpenAI's where the path is. Takes requests that are checked (`key
 
 import contextlib
 import json
+import time
 from collections.abc import Mapping
 from contextlib import AbstractContextManager
 from functools import partial
@@ -18,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from agent.completions import complete
 from agent.config import Settings
 from agent.edge.sideband import control
-from agent.edge.webrtc import OfferError, WebRTCEdge, answer
+from agent.edge.webrtc import NoPortError, OfferError, Reach, WebRTCEdge, answer
 from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS, WebSocketEdge
 from agent.keys import Keys
 from agent.metrics import exposition
@@ -115,9 +116,13 @@ class Routes:
         session = self._server.session("rtc", grant.session, changes)
         settings = self._server.settings
         with self._server.room():
-            servers = [RTCIceServer(**server.for_client()) for server in settings.ice_servers]
+            servers = [RTCIceServer(**server) for server in self._ice_servers()]
+            announced = str(settings.announced_address) if settings.announced_address else None
+            reach = Reach(servers, settings.host_candidates, settings.media_port_range, announced)
             try:
-                edge, sdp = await answer(offer, servers, settings.host_candidates)
+                edge, sdp = await answer(offer, reach)
+            except NoPortError as error:
+                raise web.HTTPServiceUnavailable(text=str(error)) from None
             except OfferError as error:
                 raise web.HTTPBadRequest(text=str(error)) from None
             self._server.begin(edge, session)
@@ -229,8 +234,12 @@ class Routes:
         }
         with contextlib.suppress(web.HTTPUnauthorized):
             self._keys.check(request)
-            about["ice_servers"] = [server.for_client() for server in self._server.settings.ice_servers]
+            about["ice_servers"] = self._ice_servers()
         return web.json_response(about)
+
+    def _ice_servers(self) -> list[dict[str, str]]:
+        now = time.time()  # noqa: TID251  the end of a credential is a date in the world
+        return [server.for_client(now) for server in self._server.settings.ice_servers]
 
     def _may_mint(self, request: web.Request) -> None:
         if not self._keys.check(request).may_mint:

@@ -1,9 +1,12 @@
 """Settings: where they come from, and what is refused."""
 
+import base64
+import hmac
+
 import pytest
 from pydantic import ValidationError
 
-from agent.config import Settings
+from agent.config import CREDENTIAL_SECONDS, Settings
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +88,29 @@ def test_an_address_that_is_none_is_refused(urls):
 def test_a_turn_server_needs_a_credential():
     with pytest.raises(ValidationError, match="credential"):
         Settings(ice_servers=[{"urls": "turn:host"}])
+
+
+def test_a_turn_servers_secret_makes_credentials_that_end():
+    [server] = Settings(ice_servers=[{"urls": "turn:host", "secret": "north"}]).ice_servers
+    given = server.for_client(1_000_000)
+    assert given["username"] == f"{1_000_000 + CREDENTIAL_SECONDS}:parley"
+    # As coturn checks it: openssl dgst -sha1 -hmac north -binary | base64
+    assert (
+        given["credential"]
+        == base64.b64encode(hmac.new(b"north", given["username"].encode(), "sha1").digest()).decode()
+    )
+    assert given.keys() == {"urls", "username", "credential"}
+    assert "north" not in repr(server)
+    [named] = Settings(ice_servers=[{"urls": "turn:host", "secret": "north", "username": "ada"}]).ice_servers
+    assert named.for_client(0)["username"].endswith(":ada")
+
+
+def test_media_ports():
+    assert Settings().media_port_range is None
+    assert Settings(media_ports="40000-40010").media_port_range == range(40_000, 40_011)
+    for bad in ("40000", "5-4", "0-10", "60000-70000", "a-b"):
+        with pytest.raises(ValidationError):
+            Settings(media_ports=bad)
 
 
 def test_media_stay_on_the_machine_while_http_does():

@@ -5,9 +5,13 @@ things for the whole process: which addresses a peer connection offers (only wit
 machine has no other), and how soon a vanished peer is noticed.
 """
 
+import asyncio
+import errno
+import secrets
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
+from typing import Any
 
 import aioice.ice
 from aiortc import RTCRtpReceiver, RTCRtpSender
@@ -23,17 +27,44 @@ CONSENT_FAILURES = 4
 """Checks in a row without an answer that end a connection: after 6.8 to 9.2 s, where aioice's own 5 s and 6 make 31 s."""
 
 _addresses: ContextVar[Sequence[str] | None] = ContextVar("_addresses", default=None)
+_ports: ContextVar[range | None] = ContextVar("_ports", default=None)
 _all_addresses = aioice.ice.get_host_addresses
 
 
 @contextmanager
-def offer_addresses(addresses: Sequence[str] | None) -> Iterator[None]:
-    """Within the block, peer connections gather host candidates for exactly these addresses; None: all of the machine."""
-    token = _addresses.set(addresses)
+def offer_addresses(addresses: Sequence[str] | None, ports: range | None = None) -> Iterator[None]:
+    """Within the block, peer connections gather host candidates for exactly these addresses and ports; None: all of the machine."""
+    if ports is not None:
+        _keep_to_ports(asyncio.get_running_loop())
+    tokens = _addresses.set(addresses), _ports.set(ports)
     try:
         yield
     finally:
-        _addresses.reset(token)
+        _addresses.reset(tokens[0])
+        _ports.reset(tokens[1])
+
+
+def _keep_to_ports(loop: asyncio.AbstractEventLoop) -> None:
+    """Let a loop's sockets that ask for any port get one of `offer_addresses`: aioice asks for any and takes no other wish."""
+    original = loop.create_datagram_endpoint
+    if getattr(original, "keeps_to_ports", False):
+        return
+
+    async def create(factory: Any, local_addr: Any = None, **options: Any) -> Any:
+        ports = _ports.get()
+        if ports is None or local_addr is None or local_addr[1] != 0:
+            return await original(factory, local_addr=local_addr, **options)
+        start = secrets.randbelow(len(ports))
+        for port in (*ports[start:], *ports[:start]):
+            try:
+                return await original(factory, local_addr=(local_addr[0], port), **options)
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+        raise OSError(errno.EADDRINUSE, "every media port is in use")
+
+    create.keeps_to_ports = True  # type: ignore[attr-defined]
+    loop.create_datagram_endpoint = create  # type: ignore[method-assign,assignment]
 
 
 def _host_addresses(*, use_ipv4: bool, use_ipv6: bool) -> list[str]:

@@ -7,7 +7,7 @@ caller hangs up, vanishes, does not connect within 15 s, or the data channel clo
 import asyncio
 import re
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from aiortc import (
     InvalidStateError,
@@ -42,6 +42,23 @@ MALFORMED = (ValueError, AssertionError, LookupError, AttributeError, StopIterat
 
 class OfferError(ValueError):
     """An offer that cannot be answered; the message says why."""
+
+
+class NoPortError(RuntimeError):
+    """No UDP port is left for another call."""
+
+
+@dataclass(frozen=True)
+class Reach:
+    """How callers reach us."""
+
+    ice_servers: Sequence[RTCIceServer] = ()
+    addresses: Sequence[str] | None = None
+    """Local addresses to receive on; None: all of the machine, or 127.0.0.1 where it has no other."""
+    ports: range | None = None
+    """Local UDP ports; None: any."""
+    announced: str | None = None
+    """Public address that stands in the answer in the place of local ones of its kind (IPv4 or IPv6)."""
 
 
 class WebRTCEdge:
@@ -106,19 +123,16 @@ class WebRTCEdge:
                 pass
 
 
-async def answer(
-    offer: str, ice_servers: Sequence[RTCIceServer] = (), addresses: Sequence[str] | None = None
-) -> tuple[WebRTCEdge, str]:
+async def answer(offer: str, reach: Reach) -> tuple[WebRTCEdge, str]:
     """Answer an SDP offer: the call's edge, and the SDP to send back. Media flows once the caller has that.
 
-    `addresses` are the local addresses to offer; None: all of the machine, or 127.0.0.1 where it has no other.
-    Raises OfferError.
+    Raises OfferError, and NoPortError when each of the ports is taken.
     """
     text = _checked(offer)
-    connection = RTCPeerConnection(RTCConfiguration(iceServers=list(ice_servers)))
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=list(reach.ice_servers)))
     edge = WebRTCEdge(connection)
     try:
-        with offer_addresses(addresses):
+        with offer_addresses(reach.addresses, reach.ports):
             await _negotiate(connection, edge, text)
     except (OperationError, InvalidStateError, *MALFORMED) as error:
         await edge.close()
@@ -126,7 +140,11 @@ async def answer(
     except asyncio.CancelledError:
         await edge.close()
         raise
-    return edge, _with_parameters(connection.localDescription.sdp)
+    sdp = connection.localDescription.sdp
+    if reach.ports and "a=candidate:" not in sdp:
+        await edge.close()
+        raise NoPortError("The server has no free media port. Try again later.")
+    return edge, _announcing(reach.announced, _with_parameters(sdp))
 
 
 async def _negotiate(connection: RTCPeerConnection, edge: WebRTCEdge, offer: str) -> None:
@@ -150,6 +168,16 @@ def _audio(description: SessionDescription) -> MediaDescription:
         if media.kind == "audio":
             return media
     raise OfferError("The offer has no audio section (m=audio).")
+
+
+def _announcing(address: str | None, answer: str) -> str:
+    """The answer with another address in its host candidates of the same kind."""
+    if address is None:
+        return answer
+    kind = r"[0-9.]+" if "." in address else r"[0-9A-Fa-f:]+"
+    return re.sub(
+        rf"^(a=candidate:(?:\S+ ){{4}}){kind}( \d+ typ host)", rf"\g<1>{address}\2", answer, flags=re.MULTILINE
+    )
 
 
 def _with_parameters(answer: str) -> str:

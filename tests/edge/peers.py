@@ -12,7 +12,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSession
 from agent.audio import Samples
 from agent.caller import Caller
 from agent.edge.patches import offer_addresses
-from agent.edge.webrtc import WebRTCEdge, answer
+from agent.edge.webrtc import Reach, WebRTCEdge, answer
 
 LOOPBACK = ["127.0.0.1"]
 
@@ -37,7 +37,7 @@ async def offer(codec: str | None = None) -> tuple[RTCPeerConnection, Caller]:
 async def connected(codec: str | None = None) -> AsyncIterator[tuple[WebRTCEdge, Caller, RTCPeerConnection]]:
     """A call that is up; both ends are closed afterwards."""
     connection, caller = await offer(codec)
-    edge, sdp = await answer(connection.localDescription.sdp, addresses=LOOPBACK)
+    edge, sdp = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
     try:
         await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         await caller.until(lambda: caller.started)

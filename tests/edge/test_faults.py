@@ -11,7 +11,7 @@ from aiortc import RTCSessionDescription
 from agent.audio import Speech, dbfs
 from agent.caller import Caller
 from agent.edge import opus
-from agent.edge.webrtc import WebRTCEdge, answer
+from agent.edge.webrtc import Reach, WebRTCEdge, answer
 from agent.relay import Faults, Relay, relay
 from tests.edge.peers import LOOPBACK, offer, tone
 from tests.edge.speech import vowel
@@ -24,7 +24,7 @@ async def connected(seed: int = 1) -> AsyncIterator[tuple[WebRTCEdge, Caller, Re
     """A call that is up through a relay that works well."""
     connection, caller = await offer()
     async with relay(seed) as network, asyncio.timeout(ENOUGH):
-        edge, sdp = await answer(network.offer(connection.localDescription.sdp), addresses=LOOPBACK)
+        edge, sdp = await answer(network.offer(connection.localDescription.sdp), Reach(addresses=LOOPBACK))
         try:
             await connection.setRemoteDescription(RTCSessionDescription(network.answer(sdp), "answer"))
             await caller.until(lambda: caller.started)

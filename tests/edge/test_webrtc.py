@@ -1,9 +1,11 @@
 """Whole calls between our edge and an aiortc caller, over real sockets on 127.0.0.1."""
 
 import asyncio
+import contextlib
 import gc
 import json
 import random
+import socket
 
 import aioice.ice
 import aioice.stun
@@ -14,7 +16,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from agent.audio import INPUT_FRAME, Speech, Word
 from agent.client_events import ResponseCancel, SessionUpdate
 from agent.edge import webrtc
-from agent.edge.webrtc import OfferError, answer
+from agent.edge.webrtc import NoPortError, OfferError, Reach, answer
 from agent.events import OutputAudioBuffer
 from tests.edge.peers import LOOPBACK, connected, footprint, offer, tone, vanish
 
@@ -47,7 +49,7 @@ async def test_sound_goes_both_ways(codec):
 
 async def test_events_wait_for_the_channel_and_arrive_in_order():
     connection, caller = await offer()
-    edge, sdp = await answer(connection.localDescription.sdp, addresses=LOOPBACK)
+    edge, sdp = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
     for number in range(5):
         edge.send(OutputAudioBuffer(type="output_audio_buffer.started", response_id=f"resp_{number}"))
     async with asyncio.timeout(ENOUGH):
@@ -110,7 +112,7 @@ async def test_a_client_that_sends_too_fast_is_told_so():
 async def test_other_data_channels_are_left_alone():
     connection, caller = await offer()
     other = connection.createDataChannel("chat")
-    edge, sdp = await answer(connection.localDescription.sdp, addresses=LOOPBACK)
+    edge, sdp = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
     async with asyncio.timeout(ENOUGH):
         await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         await caller.until(lambda: caller._channel.readyState == other.readyState == "open" or None)
@@ -168,7 +170,7 @@ async def test_a_caller_that_vanishes_ends_the_call(when, monkeypatch):
 async def test_a_caller_that_never_connects_ends_the_call(monkeypatch):
     monkeypatch.setattr(webrtc, "CONNECT_SECONDS", 0.1)
     connection, _ = await offer()
-    edge, _ = await answer(connection.localDescription.sdp, addresses=LOOPBACK)
+    edge, _ = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
     await ended(edge)
     await edge.close()
     await connection.close()
@@ -218,7 +220,7 @@ async def test_refused_offers_leave_nothing_behind():
     before = footprint()
     for _ in range(20):
         with pytest.raises(OfferError):
-            await answer("v=0\r\n" + text.split("\r\n", 1)[1].replace("a=ice-ufrag", "a=x"), addresses=LOOPBACK)
+            await answer("v=0\r\n" + text.split("\r\n", 1)[1].replace("a=ice-ufrag", "a=x"), Reach(addresses=LOOPBACK))
     assert footprint() == before
     await connection.close()
 
@@ -254,7 +256,7 @@ REFUSED = {
 async def test_offers_that_cannot_be_answered_are_refused_with_a_reason(case):
     change, reason = REFUSED[case]
     with pytest.raises(OfferError, match=reason):
-        await answer(change(await a_valid_offer()), addresses=LOOPBACK)
+        await answer(change(await a_valid_offer()), Reach(addresses=LOOPBACK))
 
 
 async def test_a_damaged_offer_is_answered_or_refused_but_never_an_accident():
@@ -270,7 +272,7 @@ async def test_a_damaged_offer_is_answered_or_refused_but_never_an_accident():
                 ["", line[:cut], line[cut:], line.replace("0", "é"), line + " 1", line.upper()]
             )
         try:
-            edge, _ = await answer("\r\n".join(lines), addresses=LOOPBACK)
+            edge, _ = await answer("\r\n".join(lines), Reach(addresses=LOOPBACK))
         except OfferError:
             continue
         await edge.close()
@@ -279,7 +281,7 @@ async def test_a_damaged_offer_is_answered_or_refused_but_never_an_accident():
 async def test_only_the_loopback_address_is_offered_when_asked_and_no_name_is_looked_up():
     sdp = (await a_valid_offer()).replace("127.0.0.1 ", "0a1b2c3d-made-up-name.local ")
     assert sdp.count(".local") == 2
-    edge, text = await answer(sdp, addresses=LOOPBACK)
+    edge, text = await answer(sdp, Reach(addresses=LOOPBACK))
     candidates = [line for line in text.splitlines() if line.startswith("a=candidate")]
     assert candidates
     assert all(" 127.0.0.1 " in line for line in candidates)
@@ -294,9 +296,65 @@ async def test_video_is_turned_down():
     connection.createDataChannel("oai-events")
     with webrtc.offer_addresses(LOOPBACK):
         await connection.setLocalDescription(await connection.createOffer())
-    edge, text = await answer(connection.localDescription.sdp, addresses=LOOPBACK)
+    edge, text = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
     sections = text.split("m=")[1:]
     directions = {section.split()[0]: "a=inactive" in section for section in sections}
     assert directions == {"video": True, "audio": False, "application": False}
     await connection.close()
+    await edge.close()
+
+
+def candidates(sdp: str) -> set[tuple[str, int]]:
+    """The addresses and ports that a description names."""
+    found = [line.split() for line in sdp.splitlines() if line.startswith("a=candidate")]
+    return {(parts[4], int(parts[5])) for parts in found}
+
+
+def free_ports(count: int) -> range:
+    """Neighbouring UDP ports that nobody uses now."""
+    for start in range(41_000, 60_000, count):
+        with contextlib.ExitStack() as sockets:
+            try:
+                for port in range(start, start + count):
+                    sockets.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)).bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return range(start, start + count)
+    raise AssertionError("no free ports")
+
+
+async def test_media_use_the_ports_that_they_may_and_a_call_without_one_is_refused():
+    ports, sdp = free_ports(3), await a_valid_offer()
+    reach = Reach(addresses=LOOPBACK, ports=ports)
+    edges = []
+    for _ in ports:
+        edge, text = await answer(sdp, reach)
+        edges.append((edge, candidates(text)))
+    assert sorted(port for _, found in edges for _, port in found) == list(ports)
+    with pytest.raises(NoPortError):
+        await answer(sdp, reach)
+    await edges[1][0].close()
+    edge, text = await answer(sdp, reach)
+    assert candidates(text) == edges[1][1], "a port is free again after its call"
+    await edge.close()
+    other, text = await answer(sdp, Reach(addresses=LOOPBACK))
+    assert len(candidates(text)) == 1
+    for edge in (other, edges[0][0], edges[2][0]):
+        await edge.close()
+
+
+async def test_an_announced_address_stands_in_for_the_local_one():
+    sdp = await a_valid_offer()
+    edge, text = await answer(sdp, Reach(addresses=LOOPBACK, announced="192.0.2.7"))
+    assert {host for host, _ in candidates(text)} == {"192.0.2.7"}
+    await edge.close()
+    edge, text = await answer(sdp, Reach(addresses=LOOPBACK, announced="2001:db8::7"))
+    assert {host for host, _ in candidates(text)} == {"127.0.0.1"}, "of another kind"
+    await edge.close()
+
+
+async def test_the_answer_says_how_opus_is_wanted():
+    edge, text = await answer(await a_valid_offer(), Reach(addresses=LOOPBACK))
+    assert "a=fmtp:96 minptime=20;useinbandfec=1;usedtx=1;stereo=0;maxaveragebitrate=32000\r\n" in text
+    assert text.index("a=rtpmap:96 opus") < text.index("a=ptime:20") < text.index("m=application")
     await edge.close()
