@@ -134,8 +134,11 @@ class Depacketizer:
         self._sequence, self._length = packet.sequence, samples.size
         self._paused = self._codec is OPUS and len(packet.payload) <= PAUSE_BYTES
         seconds = samples.size / INPUT_RATE
-        self._next += round((missing + seconds) * self._codec.clock)
-        captured = self._clock.add(self._next / self._codec.clock, packet.arrival, seconds)
+        end = self._next + round((missing + seconds) * self._codec.clock)
+        captured = self._clock.add(end / self._codec.clock, packet.arrival, seconds)
+        if self._paused and missing < 0:
+            return []  # the silence that it announces was given by the clock
+        self._next = end
         return self._cut(np.concatenate([before, samples]), captured - decoder.delay)
 
     def _decoder_for(self, packet: Packet) -> tuple[Decoder, bool]:

@@ -7,11 +7,12 @@ from importlib.metadata import version
 import aioice.ice
 import aioice.stun
 import pytest
-from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpReceiver
+from aiortc import RTCConfiguration, RTCDtlsTransport, RTCPeerConnection, RTCRtpReceiver
 from aiortc.jitterbuffer import JitterBuffer
-from aiortc.rtp import RtpPacket
+from aiortc.rtp import RtcpByePacket, RtcpReceiverInfo, RtcpRrPacket, RtpPacket
 
 from agent.edge import patches
+from agent.edge.statistics import Report
 from tests.edge.peers import LOOPBACK, connected
 
 
@@ -68,6 +69,27 @@ async def test_a_machine_with_no_other_address_offers_loopback(monkeypatch):
     assert await gathered() == {"127.0.0.1"}
     monkeypatch.setattr(patches, "_all_addresses", lambda **_: ["127.0.0.2"])
     assert await gathered() == {"127.0.0.2"}
+
+
+async def test_a_sender_has_what_is_listened_to():
+    connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    sender = connection.addTransceiver("audio").sender
+    reports = []
+    patches.listen(sender, reports.append)
+    mine, other = (RtcpReceiverInfo(ssrc, 26, 7, 100, 480, 0, 0) for ssrc in (sender._ssrc, sender._ssrc ^ 1))
+    await sender._handle_rtcp_packet(RtcpRrPacket(ssrc=1, reports=[other, mine]))
+    await sender._handle_rtcp_packet(RtcpByePacket(sources=[1]))
+    assert reports == [Report(lost=7, loss=26 / 256, jitter=480, round_trip=None)]
+    kept = await sender.getStats()
+    assert kept[f"remote-inbound-rtp_{id(sender)}"].packetsLost == 7, "aiortc's own handler is called, too"
+    assert "recipient._handle_rtcp_packet(packet)" in inspect.getsource(RTCDtlsTransport._handle_rtcp_data)
+    await connection.close()
+
+
+def test_aioice_asks_the_loop_for_any_port():
+    source = inspect.getsource(aioice.ice.Connection.get_component_candidates)
+    assert "loop.create_datagram_endpoint(" in source
+    assert "local_addr=(address, 0)" in source
 
 
 def test_a_vanished_peer_is_noticed_within_ten_seconds():

@@ -210,6 +210,21 @@ def test_a_jump_of_the_timestamps_starts_the_clock_anew(jump):
     assert frames[-1].time == pytest.approx(packets[-1].arrival - OPUS.delay, abs=1e-3)
 
 
+def test_silence_lasts_as_long_as_a_pause_whatever_keeps_it_open():
+    stream = Depacketizer()
+    packets = encode(tone(1.0, 48_000))
+    frames = play(stream, packets[:10])
+    pause = [replace(packets[10], payload=b"\x08", sequence=10 + n, timestamp=(10 + 20 * n) * 960) for n in range(30)]
+    for n, packet in enumerate(pause):
+        arrival = 100 + (11 + 20 * n) / 50
+        frames += stream.add(replace(packet, arrival=arrival))
+        while stream.due < arrival + 0.4 - 0.003:
+            frames += stream.tick(stream.due + 0.002)
+    assert len(frames) == pytest.approx(10 + 30 * 20, abs=2)
+    gaps = np.diff([frame.time for frame in frames[12:]])
+    assert gaps == pytest.approx([0.02] * len(gaps), abs=2e-3)
+
+
 def test_before_the_first_packet_there_is_nothing():
     stream = Depacketizer()
     assert stream.tick(1000.0) == []
