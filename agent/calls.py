@@ -1,0 +1,162 @@
+"""Calls begin and end here, over WebRTC and WebSockets, and the secrets that open them are made.
+
+Takes requests that are checked (`keys`), gives calls to the server. Shapes and addresses are OpenAI's.
+"""
+
+import time
+from collections.abc import Mapping
+from contextlib import AbstractContextManager
+from typing import Any, Protocol
+
+from aiohttp import web
+from aiortc import RTCIceServer
+from pydantic import BaseModel, Field, ValidationError
+
+from agent.config import Settings
+from agent.edge.sideband import control
+from agent.edge.webrtc import NoPortError, OfferError, Reach, WebRTCEdge, answer
+from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS, WebSocketEdge
+from agent.keys import Keys
+from agent.objects import EventError, SessionObject, refusal
+from agent.reply import Stages
+from agent.requests import read_json, read_offer
+
+
+class Calls(Protocol):
+    """The server, as the routes need it."""
+
+    settings: Settings
+    stages: Stages
+    suggestions: tuple[str, ...]
+    ended: dict[str, float]
+
+    @property
+    def calls(self) -> Mapping[str, WebRTCEdge | WebSocketEdge]:
+        """Calls in progress, by id."""
+
+    def room(self) -> AbstractContextManager[None]:
+        """Keep room for a call that is about to begin. Raises HTTPServiceUnavailable when there is none."""
+
+    def session(self, kind: str, *changes: dict[str, Any]) -> SessionObject:
+        """The session that a call begins with, as the settings say, with a client's changes. Raises EventError."""
+
+    def begin(self, edge: WebRTCEdge | WebSocketEdge, session: SessionObject) -> None:
+        """Serve a call, in a task of its own."""
+
+
+class ExpiresAfter(BaseModel, frozen=True):
+    """When a secret ends."""
+
+    seconds: int = Field(default=600, ge=10, le=7200)
+
+
+class SecretRequest(BaseModel, frozen=True):
+    """The body of `POST /v1/realtime/client_secrets`."""
+
+    expires_after: ExpiresAfter = ExpiresAfter()
+    session: dict[str, Any] = {}
+
+
+class CallRoutes:
+    """The handlers; each checks who asks."""
+
+    def __init__(self, server: Calls, keys: Keys) -> None:
+        self._server = server
+        self._keys = keys
+
+    async def start_call(self, request: web.Request) -> web.Response:
+        """SDP offer in, alone or in a form with the session's settings; SDP answer out, and where to hang up."""
+        grant = self._keys.check(request)
+        offer, changes = await read_offer(request)
+        session = self._server.session("rtc", grant.session, changes)
+        settings = self._server.settings
+        with self._server.room():
+            servers = [RTCIceServer(**server) for server in ice_servers(settings)]
+            announced = str(settings.announced_address) if settings.announced_address else None
+            reach = Reach(servers, settings.host_candidates, settings.media_port_range, announced)
+            try:
+                edge, sdp = await answer(offer, reach)
+            except NoPortError as error:
+                raise web.HTTPServiceUnavailable(text=str(error)) from None
+            except OfferError as error:
+                raise web.HTTPBadRequest(text=str(error)) from None
+            self._server.begin(edge, session)
+        headers = {"Location": f"/v1/realtime/calls/{session.id}"}
+        return web.Response(status=201, text=sdp, content_type="application/sdp", headers=headers)
+
+    async def end_call(self, request: web.Request, *, status: int) -> web.Response:
+        """Hang up."""
+        self._keys.check(request)
+        edge = self._server.calls.get(request.match_info["id"])
+        if edge is None:
+            raise web.HTTPNotFound(text="There is no such call; it may have ended.")
+        await edge.close()
+        return web.Response(status=status)
+
+    async def connect(self, request: web.Request) -> web.WebSocketResponse:
+        """A call over a WebSocket, or the control of one over WebRTC (`?call_id=`), to its end."""
+        grant = self._keys.check(request)
+        if request.query.get("intent", "realtime") != "realtime":
+            raise none_of("transcription sessions")
+        socket = web.WebSocketResponse(
+            protocols=("realtime",),
+            heartbeat=PING_SECONDS,
+            max_msg_size=MAX_MESSAGE_BYTES,
+            timeout=CLOSE_SECONDS,
+            compress=False,  # speech as base64 costs more time to compress than it saves
+        )
+        if "call_id" in request.query:
+            call = self._server.calls.get(request.query["call_id"])
+            if not isinstance(call, WebRTCEdge):
+                raise web.HTTPNotFound(text="There is no such call over WebRTC; it may have ended.")
+            if call.channel.full:
+                raise web.HTTPServiceUnavailable(text="This call is controlled by too many connections.")
+            await socket.prepare(request)
+            await control(socket, call.channel)
+            return socket
+        session = self._server.session("sess", grant.session)
+        with self._server.room():
+            await socket.prepare(request)
+            transport = request.transport
+            edge = WebSocketEdge(socket, lambda: transport.abort() if transport else None)
+            self._server.begin(edge, session)
+        await edge.run()
+        return socket
+
+    async def make_secret(self, request: web.Request) -> web.Response:
+        """A secret for a browser, bound to session settings; they are checked now."""
+        self._may_mint(request)
+        try:
+            wanted = SecretRequest.model_validate(await read_json(request))
+        except ValidationError as error:
+            raise refusal(error) from None
+        session = self._server.session("sess", wanted.session)
+        value, end = self._keys.mint(wanted.session, wanted.expires_after.seconds)
+        return web.json_response({"value": value, "expires_at": end, "session": session.model_dump(mode="json")})
+
+    async def make_beta_session(self, request: web.Request) -> web.Response:
+        """The beta's way to a secret, which older token servers use: flat settings, and the secret inside the session."""
+        self._may_mint(request)
+        flat = await read_json(request)
+        changes: dict[str, Any] = {name: flat[name] for name in ("instructions",) if name in flat}
+        if isinstance(flat.get("voice"), str):
+            changes["audio"] = {"output": {"voice": flat["voice"]}}
+        session = self._server.session("sess", changes)
+        value, end = self._keys.mint(changes, ExpiresAfter().seconds)
+        secret = {"client_secret": {"value": value, "expires_at": end}}
+        return web.json_response({**session.model_dump(mode="json"), **secret})
+
+    def _may_mint(self, request: web.Request) -> None:
+        if not self._keys.check(request).may_mint:
+            raise web.HTTPForbidden(text="An ephemeral secret cannot make another; send the server's key.")
+
+
+def ice_servers(settings: Settings) -> list[dict[str, str]]:
+    """The ICE servers in the W3C's form, with credentials: for those who may call."""
+    now = time.time()  # noqa: TID251  the end of a credential is a date in the world
+    return [server.for_client(now) for server in settings.ice_servers]
+
+
+def none_of(what: str) -> EventError:
+    """Says clearly that a part of OpenAI's interface is not here."""
+    return EventError("unsupported", f"This server has no {what}.")

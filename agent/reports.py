@@ -1,0 +1,62 @@
+"""What a server tells about itself: its model, its traces and metrics, and what its page needs."""
+
+import contextlib
+
+from aiohttp import web
+
+from agent.calls import Calls, ice_servers
+from agent.edge.webrtc import WebRTCEdge
+from agent.keys import Keys
+from agent.metrics import exposition
+
+
+class Reports:
+    """The handlers; each checks who asks."""
+
+    def __init__(self, server: Calls, keys: Keys) -> None:
+        self._server = server
+        self._keys = keys
+
+    async def list_models(self, request: web.Request) -> web.Response:
+        """The model that is loaded."""
+        self._keys.check(request)
+        return web.json_response({"object": "list", "data": [self._model()]})
+
+    async def get_model(self, request: web.Request) -> web.Response:
+        """The model that is loaded, by its name."""
+        self._keys.check(request)
+        if request.match_info["id"] != self._server.stages.engine.name:
+            raise web.HTTPNotFound(text=f"The model of this server is {self._server.stages.engine.name!r}.")
+        return web.json_response(self._model())
+
+    async def get_traces(self, request: web.Request) -> web.Response:
+        """The last replies, oldest first, with their marks in milliseconds."""
+        self._keys.check(request)
+        return web.json_response(
+            [
+                {"call": t.call, "response": t.response, "status": t.status, "marks": t.milliseconds()}
+                for t in self._server.stages.traces
+            ]
+        )
+
+    async def get_metrics(self, request: web.Request) -> web.Response:
+        """What the calls went through, for Prometheus."""
+        self._keys.check(request)
+        live = [edge.media for edge in self._server.calls.values() if isinstance(edge, WebRTCEdge)]
+        text = exposition(live, self._server.ended, len(self._server.calls))
+        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+
+    async def describe(self, request: web.Request) -> web.Response:
+        """What the page needs before a call; the ICE servers' credentials are for those who may call."""
+        about: dict[str, object] = {
+            "model": self._server.stages.engine.name,
+            "suggestions": self._server.suggestions,
+        }
+        with contextlib.suppress(web.HTTPUnauthorized):
+            self._keys.check(request)
+            about["ice_servers"] = ice_servers(self._server.settings)
+        return web.json_response(about)
+
+    def _model(self) -> dict[str, object]:
+        name = self._server.stages.engine.name
+        return {"id": name, "object": "model", "created": 0, "owned_by": "parley"}
