@@ -125,7 +125,7 @@ class CallRoutes:
 
     async def make_secret(self, request: web.Request) -> web.Response:
         """A secret for a browser, bound to session settings; they are checked now."""
-        self._may_mint(request)
+        self._keys.check_key(request)
         try:
             wanted = SecretRequest.model_validate(await read_json(request))
         except ValidationError as error:
@@ -136,7 +136,7 @@ class CallRoutes:
 
     async def make_beta_session(self, request: web.Request) -> web.Response:
         """The beta's way to a secret, which older token servers use: flat settings, and the secret inside the session."""
-        self._may_mint(request)
+        self._keys.check_key(request)
         flat = await read_json(request)
         changes: dict[str, Any] = {name: flat[name] for name in ("instructions",) if name in flat}
         if isinstance(flat.get("voice"), str):
@@ -145,10 +145,6 @@ class CallRoutes:
         value, end = self._keys.mint(changes, ExpiresAfter().seconds)
         secret = {"client_secret": {"value": value, "expires_at": end}}
         return web.json_response({**session.model_dump(mode="json"), **secret})
-
-    def _may_mint(self, request: web.Request) -> None:
-        if not self._keys.check(request).may_mint:
-            raise web.HTTPForbidden(text="An ephemeral secret cannot make another; send the server's key.")
 
 
 def ice_servers(settings: Settings) -> list[dict[str, str]]:

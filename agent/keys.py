@@ -37,8 +37,8 @@ class Grant:
 
     session: dict[str, Any]
     """Settings bound to its secret: a default for its sessions."""
-    may_mint: bool
-    """Whether it may make secrets: not with a secret."""
+    whole: bool
+    """Whether it may do everything: it showed the key, or none is needed."""
 
 
 class Keys:
@@ -67,10 +67,15 @@ class Keys:
             raise web.HTTPForbidden(text="Without a key this server answers only as localhost.")
         token = _token(request)
         if token.startswith(PREFIX):
-            return Grant(self._read(token), may_mint=False)
+            return Grant(self._read(token), whole=False)
         if self._key is not None and not hmac.compare_digest(_bytes(token), self._key.encode()):
             raise web.HTTPUnauthorized(text="Send the server's key as 'Authorization: Bearer KEY'.")
-        return Grant({}, may_mint=True)
+        return Grant({}, whole=True)
+
+    def check_key(self, request: web.Request) -> None:
+        """As `check`, for what a secret does not open: other secrets, and what other calls went through. Raises HTTPForbidden."""
+        if not self.check(request).whole:
+            raise web.HTTPForbidden(text="An ephemeral secret opens calls and nothing else; send the server's key.")
 
     def trusts(self, origin: str, host: str) -> bool:
         """Whether pages of an origin (scheme, name and port) may call us at `host`: our own may, and those of the list.

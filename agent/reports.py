@@ -31,7 +31,7 @@ class Reports:
 
     async def get_traces(self, request: web.Request) -> web.Response:
         """The last replies, oldest first, with their marks in milliseconds."""
-        self._keys.check(request)
+        self._keys.check_key(request)
         return web.json_response(
             [
                 {"call": t.call, "response": t.response, "status": t.status, "marks": t.milliseconds()}
@@ -41,7 +41,7 @@ class Reports:
 
     async def get_metrics(self, request: web.Request) -> web.Response:
         """What the calls went through, for Prometheus."""
-        self._keys.check(request)
+        self._keys.check_key(request)
         live = [edge.media for edge in self._server.calls.values() if isinstance(edge, WebRTCEdge)]
         text = exposition(live, self._server.ended, len(self._server.calls))
         return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})

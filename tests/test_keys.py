@@ -40,7 +40,7 @@ def bearer(token, **headers):
 
 def test_the_key_may_do_everything():
     grant = keys().check(bearer("master", host="parley.example"))
-    assert (grant.session, grant.may_mint) == ({}, True)
+    assert (grant.session, grant.whole) == ({}, True)
 
 
 @pytest.mark.parametrize("token", ["", "wrong", "masterr", "mäster", "ek_", "ek_x.y", "ek_."])
@@ -51,7 +51,7 @@ def test_other_tokens_are_refused(token):
 
 def test_a_browser_shows_its_key_as_a_subprotocol():
     offered = "realtime, openai-insecure-api-key.master, openai-agents-sdk.0.20.0"
-    assert keys().check(request(Sec_WebSocket_Protocol=offered)).may_mint
+    assert keys().check(request(Sec_WebSocket_Protocol=offered)).whole
     with pytest.raises(web.HTTPUnauthorized):
         keys().check(request(Sec_WebSocket_Protocol="realtime, openai-insecure-api-key.wrong"))
 
@@ -64,7 +64,7 @@ def test_a_secret_brings_its_settings_until_its_end():
     assert set(secret) <= set("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-.")  # fits a subprotocol
     clock.now += 59.9
     assert here.check(bearer(secret)).session == SETTINGS
-    assert not here.check(bearer(secret)).may_mint
+    assert not here.check(bearer(secret)).whole
     clock.now += 0.1
     with pytest.raises(web.HTTPUnauthorized, match="Unauthorized") as caught:
         here.check(bearer(secret))
@@ -102,7 +102,7 @@ def test_settings_that_no_header_can_hold_are_refused():
 
 def test_without_a_key_everyone_on_this_machine_may_call():
     for host in ("localhost", "localhost:8080", "127.0.0.1:80", "[::1]:8080", "127.9.9.9"):
-        assert keys(None).check(request(host)).may_mint
+        assert keys(None).check(request(host)).whole
     for host in ("evil.example", "localhost.evil.example", "10.0.0.1:8080", "", "[::1", "127.0.0.1.evil.example"):
         with pytest.raises(web.HTTPForbidden):
             keys(None).check(request(host))

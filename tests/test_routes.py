@@ -167,6 +167,14 @@ async def test_settings_of_a_secret_as_long_as_allowed_fit_into_the_header():
             assert (await socket.receive_json())["session"]["instructions"] == words
 
 
+async def test_a_secret_does_not_show_what_other_calls_went_through():
+    async with asking(key="master") as (_, http):
+        made = await (await http.post("/v1/realtime/client_secrets", headers={"Authorization": "Bearer master"})).json()
+        secret = {"Authorization": f"Bearer {made['value']}"}
+        for path, status in (("/v1/models", 200), ("/v1/parley", 200), ("/traces", 403), ("/metrics", 403)):
+            assert (await http.get(path, headers=secret)).status == status
+
+
 # Sidebands.
 
 

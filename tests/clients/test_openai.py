@@ -351,7 +351,7 @@ async def test_a_client_secret_opens_a_call_with_its_settings():
             created = await talk.next()
             assert (created.session.instructions, created.session.audio.output.voice) == ("Sing.", "alloy")
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=secret.value, max_retries=0) as client:
-            with pytest.raises(openai.PermissionDeniedError, match="another"):
+            with pytest.raises(openai.PermissionDeniedError, match="nothing else"):
                 await client.realtime.client_secrets.create()
         async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key="wrong", max_retries=0) as client:
             with pytest.raises(openai.AuthenticationError) as caught:
