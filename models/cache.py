@@ -7,9 +7,9 @@ and a `Batch` lets some of them advance together by one position.
 
 import math
 from collections.abc import Sequence
+from mmap import mmap
 from typing import Protocol
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -147,11 +147,11 @@ class Batch:
 def _zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
     """Make a buffer of zeros: what a mask hides is multiplied by 0, and must not be NaN by chance.
 
-    On a CPU numpy's take memory only where they are written.
+    On a CPU they are the system's own, which take memory, and time, only where they are written.
     """
     if device.type != "cpu":
         return torch.zeros(*shape, dtype=dtype, device=device)
-    return torch.from_numpy(np.zeros(math.prod(shape) * dtype.itemsize, np.uint8)).view(dtype).view(*shape)
+    return torch.frombuffer(mmap(-1, math.prod(shape) * dtype.itemsize), dtype=dtype).view(*shape)
 
 
 def causal_mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor | None:

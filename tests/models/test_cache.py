@@ -1,5 +1,6 @@
 """The pool: slots advance together, begin as others do, and never see one another."""
 
+import psutil
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -99,3 +100,13 @@ def test_queries_that_share_a_key_mix_as_if_it_were_repeated() -> None:
         expected = scores.masked_fill(~seen, float("-inf")).softmax(-1) @ value.repeat_interleave(3, 1)
         out = attend(asked, key, value, additive(seen, torch.float32))
         torch.testing.assert_close(out, expected, atol=1e-5, rtol=1e-5)
+
+
+def test_a_pool_takes_memory_only_where_it_is_written() -> None:
+    before = psutil.Process().memory_info().rss
+    held = Pool(PLAIN.config, 64, 100_000, torch.float32, torch.device("cpu"))
+    assert sum(buffer.nbytes for buffer in (*held.keys, *held.values)) > 4e9
+    hidden(PLAIN, ids(20), held.slot(63))
+    held.copy(63, 5, 20)
+    assert psutil.Process().memory_info().rss - before < 100e6
+    assert not held.keys[0][7, :, :50].any()

@@ -1,10 +1,15 @@
 import importlib.util
+import json
 from pathlib import Path
 
 import pytest
 import torch
 
 from models import Model, load
+from models.__main__ import main
+from models.engine import Engine, Limits
+from models.request import Options
+from tests.models.test_engine import run, text
 
 pytestmark = [
     pytest.mark.gpu,
@@ -33,3 +38,20 @@ def test_bfloat16_is_the_default_and_answers(whole: Path) -> None:
 def test_quantised_answers(whole: Path, quantize: str) -> None:
     rounded = load(whole, device="cuda", quantize=quantize)
     assert rounded.logits(rounded.prepare(PROMPT, AUDIO)).isfinite().all()
+
+
+def test_the_engine_answers_as_the_cpu_does(whole: Path, model: Model) -> None:
+    on_gpu = Engine(load(whole, device="cuda", dtype="float32"), Limits(conversations=3))
+    chats = [([{"role": "user", "content": "hello " * n + "<|audio|>"}], AUDIO) for n in (1, 5, 9)]
+    requests = [on_gpu.ask(messages, audios, Options(12)) for messages, audios in chats]
+    outputs = run(on_gpu)
+    for request, (messages, audios) in zip(requests, chats, strict=True):
+        assert text(outputs, request) == "".join(model.generate(messages, audios, 12))
+
+
+def test_the_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
+    assert (
+        main(["bench", "--shape", "demo", "--device", "cuda", "--rounds", "1", "--conversations", "1", "8", "--json"])
+        == 0
+    )
+    assert json.loads(capsys.readouterr().out)["dtype"] == "bfloat16"
