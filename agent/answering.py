@@ -37,7 +37,6 @@ class Answering:
     call_id: str
     tasks: asyncio.TaskGroup
     numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    """Ids count up, so that two runs of one conversation have equal events."""
     _reply: Reply | None = None
     _prepared: tuple[Reply, tuple[Message, ...]] | None = None
     _tries: int = 0
@@ -53,12 +52,14 @@ class Answering:
         return self._reply is not None and self._reply.active
 
     @property
-    def audible(self) -> bool:
-        """A reply is being heard."""
-        return self._reply is not None and self._reply.audible
+    def holdable(self) -> bool:
+        """A reply is being heard, and can fall silent until it is known whether the caller interrupts."""
+        audible = self._reply is not None and self._reply.active and "playout_started" in self._reply.trace.marks
+        return self.edge.speaker.paced and audible
 
     def prepare(self, messages: Sequence[Message], judge: Judge) -> None:
         """The turn that ends `messages` may be over: begin its answer, unless another is active or the engine is late already."""
+        self.withdraw()
         limits = self.stages.speculation
         if self.active or len(self.stages.waiting) >= limits.busy or not limits.tries:
             return
@@ -95,17 +96,30 @@ class Answering:
         reply.open()
         self._reply = reply
 
+    def say(self, words: str) -> None:
+        """Say what no model made."""
+        reply = self._new(self.conversation.last_id)
+        reply.start(self.tasks, words)
+        reply.open()
+        self._reply = reply
+
     def duck(self, on: bool) -> None:
-        """Hold the reply that is being said, or let it go on."""
-        if self._reply:
-            self._reply.duck(on)
+        """Fall silent while it is open whether the caller interrupts, or go on."""
+        if self._reply and self._reply.active:
+            self.edge.speaker.duck(on)
+            if on:
+                self._reply.trace.mark("overlap", asyncio.get_running_loop().time())
 
     def interrupt(self, reason: Reason) -> None:
         """Cancel the reply, if one is being made or played."""
         if self._reply:
             self._reply.cancel(reason)
 
+    def new_id(self) -> str:
+        """An id for an item. Ids count up, so that two runs of one conversation have equal events."""
+        return f"item_{next(self.numbers)}"
+
     def _new(self, previous: str | None) -> Reply:
-        response, item = f"resp_{next(self.numbers)}", f"item_{next(self.numbers)}"
+        response, item = f"resp_{next(self.numbers)}", self.new_id()
         wire = ResponseEvents(self.edge, self.call_id, response, item, previous)
         return Reply(self.stages, self.edge.speaker, wire, self.conversation)

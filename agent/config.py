@@ -15,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from agent.prompts import Prompts
 from agent.reply import Speculation
 from agent.turn import TurnSettings
 
@@ -110,6 +111,9 @@ class Settings(BaseSettings):
 
     turn: TurnSettings = TurnSettings()
     """How the end of a turn is found."""
+
+    prompts: Prompts = Prompts()
+    """What is said without the model."""
 
     speculation: Speculation = Speculation()
     """How far answers are prepared before it is."""

@@ -43,6 +43,13 @@ class Message:
         return "".join(part.text for part in self.content if isinstance(part, Text))
 
 
+def told(message: Message, mark: str) -> Message:
+    """A message as the model is given it: an answer that was cut ends with a mark."""
+    if not (message.interrupted and mark):
+        return message
+    return replace(message, content=(*message.content, Text(mark)))
+
+
 @dataclass
 class Conversation:
     """Messages by age, the oldest dropped beyond `limit` so that a long call's memory is bounded."""

@@ -49,6 +49,15 @@ class Committed(BaseModel, frozen=True):
     previous_item_id: str | None
 
 
+class TimeoutTriggered(BaseModel, frozen=True):
+    """Neither side has said anything for long; the silence becomes the item `item_id` and is answered."""
+
+    type: Literal["input_audio_buffer.timeout_triggered"] = "input_audio_buffer.timeout_triggered"
+    audio_start_ms: int
+    audio_end_ms: int
+    item_id: str
+
+
 class InputAudioBufferCleared(BaseModel, frozen=True):
     """What was heard so far is forgotten."""
 
@@ -232,6 +241,7 @@ ServerEvent = (
     | SpeechStarted
     | SpeechStopped
     | Committed
+    | TimeoutTriggered
     | InputAudioBufferCleared
     | ItemAdded
     | ItemDone

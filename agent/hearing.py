@@ -63,7 +63,8 @@ class Hearing:
         self._echo.push(dbfs(frame.samples), played)
         self._agent_spoke += FRAME_SECONDS * (played > AUDIBLE)
         if self._detector:
-            self._detector.interrupts = self._interrupts(self._detector.settings) if guarded else None
+            grace = 1.5 if self._agent_spoke < self._detector.settings.echo_grace else 1.0
+            self._detector.interrupts = grace * self._detector.settings.interrupt if guarded else None
         self._captured = frame.time - self._history.end / INPUT_RATE
         self._windowed = np.concatenate([self._windowed, frame.samples])
         while self._windowed.size >= self._vad.window:
@@ -92,10 +93,6 @@ class Hearing:
     def expect(self, question: str) -> None:
         """The caller answers these words of the agent now."""
         self._endpointing.expected = expectation(question)
-
-    def _interrupts(self, settings: TurnSettings) -> float:
-        """Seconds of speech that interrupt the agent."""
-        return settings.interrupt * (1.5 if self._agent_spoke < settings.echo_grace else 1)
 
     def _learn(self, detector: TurnDetector, event: TurnEvent) -> None:
         """Take an event for what it says of the caller's pauses; a pause begins with what is known without the engine."""
@@ -141,6 +138,15 @@ class Hearing:
             )
         self._uncommitted = end
         return TurnEnded(start=start, speech_end=end, end=end)
+
+    @property
+    def position(self) -> int:
+        """Samples heard so far."""
+        return self._history.end
+
+    def latest(self, seconds: float = 1.0) -> TurnEnded:
+        """The last moments, of a silence that nobody spoke in, as a turn."""
+        return TurnEnded(max(0, self.position - round(seconds * INPUT_RATE)), self.position, self.position)
 
     def clear(self) -> None:
         """Forget what was not committed."""

@@ -19,6 +19,8 @@ class ServerVAD(BaseModel, frozen=True):
     threshold: float = Field(default=0.5, ge=0, le=1)
     prefix_padding_ms: int = Field(default=300, ge=0, le=5000)
     silence_duration_ms: int = Field(default=500, ge=0, le=10_000)
+    idle_timeout_ms: int | None = Field(default=None, ge=5000, le=30_000)
+    """After so long without a word from either side the agent answers the silence."""
     create_response: bool = True
     interrupt_response: bool = True
 

@@ -9,7 +9,7 @@ exactly once; of a reply that was never opened nothing remains.
 import asyncio
 import logging
 from collections import deque
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
@@ -24,6 +24,7 @@ from agent.edge import Heard, Speaker
 from agent.endpointing import Judgement
 from agent.engine import Engine, EngineError
 from agent.objects import Failure, StatusDetails
+from agent.prompts import Prompts
 from agent.response import ResponseEvents
 from agent.trace import Mark, Status, Trace
 from agent.tts import TTS, TTSError
@@ -55,6 +56,7 @@ class Stages:
     voice: TTS
     speculation: Speculation = field(default_factory=Speculation)
     traces: deque[Trace] = field(default_factory=lambda: deque(maxlen=1000))
+    prompts: Prompts = field(default_factory=Prompts)
     judgement: Judgement = field(default_factory=Judgement)
     """What the engine's end-of-turn probability is worth."""
     waiting: "set[Reply]" = field(default_factory=set)
@@ -65,6 +67,7 @@ class Reply:
     """One reply of one call; `start` it once."""
 
     def __init__(self, stages: Stages, speaker: Speaker, wire: ResponseEvents, conversation: Conversation) -> None:
+        self.id = wire.response_id
         self.trace = Trace(wire.conversation_id, wire.response_id)
         self.generating = False
         """Between `response.created` and `response.done`."""
@@ -80,20 +83,18 @@ class Reply:
         self._opened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
-    @property
-    def id(self) -> str:
-        """The response's id."""
-        return self._wire.response_id
-
-    @property
-    def audible(self) -> bool:
-        """Its first sample has left, its last has not."""
-        return self.active and "playout_started" in self.trace.marks
-
     def start(
-        self, tasks: asyncio.TaskGroup, messages: Sequence[Message], judge: Judge | None = None, *, ahead: bool = True
+        self,
+        tasks: asyncio.TaskGroup,
+        messages: Sequence[Message] | str,
+        judge: Judge | None = None,
+        *,
+        ahead: bool = True,
     ) -> None:
-        """Begin to answer `messages` in a task of `tasks`: with `judge`, by a prefill; then, unless `ahead`, only once open."""
+        """Begin to answer `messages`, or to say so many words, in a task of `tasks`.
+
+        With `judge`, begin by a prefill; unless `ahead`, go on only once open.
+        """
         self._mark("started")
         self._task = tasks.create_task(self._run(messages, judge, ahead=ahead))
 
@@ -107,13 +108,6 @@ class Reply:
             self._wire.text(self._text)
         self._opened.set()
 
-    def duck(self, on: bool) -> None:
-        """Fall silent while it is open whether the caller interrupts, or go on."""
-        if self.active:
-            self._speaker.duck(on)
-            if on:
-                self._mark("overlap")
-
     def cancel(self, reason: Reason) -> None:
         """Stop at once: when this returns, the speaker is silent and the history is true. Does nothing after the end."""
         if self._task and not self._opened.is_set():
@@ -123,7 +117,7 @@ class Reply:
             self._task.cancel()
             self._close(reason)
 
-    async def _run(self, messages: Sequence[Message], judge: Judge | None, *, ahead: bool) -> None:
+    async def _run(self, messages: Sequence[Message] | str, judge: Judge | None, *, ahead: bool) -> None:
         """Say the answer and play it to its end. An engine's or a voice's failure costs this reply; nothing else is caught."""
         try:
             async with asyncio.TaskGroup() as tasks:
@@ -139,18 +133,19 @@ class Reply:
             self._close("client_cancelled")
 
     async def _say(
-        self, messages: Sequence[Message], judge: Judge | None, *, ahead: bool
+        self, messages: Sequence[Message] | str, judge: Judge | None, *, ahead: bool
     ) -> EngineError | TTSError | None:
         """Queue the whole answer as speech; returns the failure that cut it short, if one did."""
         try:
-            if judge:
-                await self._prefill(messages, judge)
+            if judge and not isinstance(messages, str):
+                prefill = await self._stages.engine.prefill(messages)
+                self._mark("prefill_done")
+                if not self._opened.is_set():
+                    judge(prefill.end_of_turn)
             if not ahead:
                 await self._opened.wait()
-            async with (
-                aclosing(self._decode(messages)) as deltas,
-                aclosing(chunks(self._transcribe(deltas))) as pieces,
-            ):
+            deltas = _given(messages) if isinstance(messages, str) else self._stages.engine.reply(messages)
+            async with aclosing(chunks(self._transcribe(deltas))) as pieces:
                 async for piece in pieces:
                     self._mark("first_chunk")
                     await self._speak(piece)
@@ -159,32 +154,20 @@ class Reply:
             return error
         return None
 
-    async def _prefill(self, messages: Sequence[Message], judge: Judge) -> None:
-        """Let the engine hear the turn and, while it may still go on, judge whether it does."""
-        prefill = await self._stages.engine.prefill(messages)
-        self._mark("prefill_done")
-        if not self._opened.is_set():
-            judge(prefill.end_of_turn)
-
-    async def _decode(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
-        """The engine's text; until the first of it comes, the engine counts as late."""
+    async def _transcribe(self, deltas: AsyncGenerator[str]) -> AsyncGenerator[str]:
+        """Pass the text on, noting it and, once the reply is open, showing it; closes `deltas`. Until some comes, the engine is late."""
         self._stages.waiting.add(self)
         try:
-            async with aclosing(self._stages.engine.reply(messages)) as deltas:
+            async with aclosing(deltas):
                 async for delta in deltas:
                     self._stages.waiting.discard(self)
+                    self._mark("first_token")
+                    self._text += delta
+                    if self._opened.is_set():
+                        self._wire.text(delta)
                     yield delta
         finally:
             self._stages.waiting.discard(self)
-
-    async def _transcribe(self, deltas: AsyncIterator[str]) -> AsyncGenerator[str]:
-        """Pass the text on, noting it and, once the reply is open, showing it to the client."""
-        async for delta in deltas:
-            self._mark("first_token")
-            self._text += delta
-            if self._opened.is_set():
-                self._wire.text(delta)
-            yield delta
 
     async def _speak(self, piece: str) -> None:
         """Queue one chunk; its words count from the start of the reply's text."""
@@ -229,6 +212,11 @@ class Reply:
 
     def _mark(self, name: Mark) -> None:
         self.trace.mark(name, asyncio.get_running_loop().time())
+
+
+async def _given(words: str) -> AsyncGenerator[str]:
+    """Words that no engine makes, as if one did."""
+    yield words
 
 
 def heard_text(text: str, heard: Heard) -> str:

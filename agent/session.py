@@ -7,28 +7,24 @@ microphone is heard in `run` itself, the client's events in a second task, each 
 
 import asyncio
 from dataclasses import replace
-from typing import Any, Literal
+from typing import Any
 
 from agent import client_events, events
 from agent.answering import Answering, Wait
-from agent.audio import INPUT_RATE
-from agent.conversation import Audio, Conversation, Message, Text
+from agent.audio import INPUT_RATE, Frame
+from agent.conversation import Audio, Conversation, Message, Text, told
 from agent.edge import Edge
 from agent.hearing import Hearing
+from agent.items import Items
 from agent.objects import (
     EventError,
-    InputAudio,
-    InputText,
-    Item,
-    NewItem,
-    OutputAudio,
-    OutputText,
     SemanticVAD,
     ServerVAD,
     SessionObject,
     update_session,
 )
-from agent.reply import Stages, heard_text
+from agent.prompts import Prompts, Quiet
+from agent.reply import Stages
 from agent.turn import (
     OverlapEnded,
     OverlapStarted,
@@ -54,12 +50,15 @@ class Session:
         """`session` is what `session.created` shows; `hearing` is fresh and finds turns as `session` says."""
         self.conversation = Conversation()
         self._edge = edge
+        self._stages = stages
         self._hearing = hearing
         self._session = session
         self._speech_item = ""
         self._speech: Message | None = None
         """The caller's turn as it was heard up to its last pause."""
+        self._quiet = Quiet()
         self._tasks = asyncio.TaskGroup()
+        self._items = Items(edge, self.conversation)
         self._answering = Answering(edge, stages, self.conversation, session.id, self._tasks)
 
     async def run(self) -> None:
@@ -68,19 +67,27 @@ class Session:
         async with self._tasks:
             client = self._tasks.create_task(self._obey())
             async for frame in self._edge.frames():
-                for event in self._hearing.push(frame, self._edge.speaker.level, guarded=self._guarded()):
-                    self._take_turn(event)
+                self._hear(frame)
             client.cancel()
             self._answering.withdraw()
             self._answering.interrupt("client_cancelled")
 
-    def _guarded(self) -> bool:
-        """Whether speech has to prove itself: it would interrupt what the caller hears, which can be held meanwhile."""
-        detection = self._session.audio.input.turn_detection
-        interrupts = detection is not None and detection.interrupt_response
-        return interrupts and self._edge.speaker.paced and self._answering.audible
-
     # Turns.
+
+    def _hear(self, frame: Frame) -> None:
+        """Take 20 ms of the microphone; the first frame tells that the caller can hear, so the agent may greet."""
+        prompts = self._stages.prompts
+        if not self._hearing.position and prompts.greeting:
+            self._answering.say(prompts.greeting)
+        detection = self._session.audio.input.turn_detection
+        guarded = detection is not None and detection.interrupt_response and self._answering.holdable
+        for event in self._hearing.push(frame, self._edge.speaker.level, guarded=guarded):
+            self._take_turn(event)
+        speaking, answering = bool(self._speech_item), self._answering.active
+        if self._quiet.push(
+            _idle_after(detection, prompts), prompts.idle_times, speaking=speaking, answering=answering
+        ):
+            self._answer_silence(prompts.idle)
 
     def _take_turn(self, event: TurnEvent) -> None:
         detection = self._session.audio.input.turn_detection
@@ -90,7 +97,7 @@ class Session:
             case OverlapEnded():
                 self._answering.duck(on=False)
             case SpeechStarted(start=start):
-                self._speech_item = self._new_id()
+                self._speech_item = self._answering.new_id()
                 self._edge.send(events.SpeechStarted(audio_start_ms=_wire_ms(start), item_id=self._speech_item))
                 if detection and detection.interrupt_response:
                     self._answering.interrupt("turn_detected")
@@ -109,29 +116,33 @@ class Session:
                     wait = Wait(self._hearing.time(event.speech_end), event.silence, self._hearing.end_of_turn)
                     self._answering.answer(self._messages(), wait)
 
+    def _answer_silence(self, words: str) -> None:
+        """Say something after a long silence: the words, or else what the model makes of it."""
+        if words:
+            self._answering.say(words)
+            return
+        turn, self._speech_item = self._hearing.latest(), self._answering.new_id()
+        self._edge.send(
+            events.TimeoutTriggered(
+                audio_start_ms=_wire_ms(turn.start), audio_end_ms=_wire_ms(turn.end), item_id=self._speech_item
+            )
+        )
+        self._commit(turn)
+        self._answering.answer(self._messages())
+
     def _commit(self, turn: TurnEnded) -> None:
         """Make a turn's audio an item of the conversation."""
-        item_id = self._speech_item or self._new_id()
+        item_id = self._speech_item or self._answering.new_id()
         speech = self._speech or Message(item_id, "user", (Audio(self._hearing.audio(turn)),))
         self._speech_item, self._speech = "", None
-        self._edge.send(events.Committed(item_id=item_id, previous_item_id=self.conversation.last_id))
-        self._add(speech, Item(id=item_id, role="user", content=(InputAudio(),)))
-
-    def _add(self, message: Message, item: Item) -> None:
-        """Append to the conversation and show it."""
-        previous = self.conversation.last_id
-        self.conversation.append(message)
-        self._edge.send(events.ItemAdded(previous_item_id=previous, item=item))
-        self._edge.send(events.ItemDone(previous_item_id=previous, item=item))
+        self._items.commit(speech)
 
     def _messages(self) -> tuple[Message, ...]:
         """What the engine is given: the instructions and the conversation as it stands."""
+        said = tuple(told(message, self._stages.prompts.interrupted) for message in self.conversation.said)
         if not self._session.instructions:
-            return self.conversation.said
-        return Message("instructions", "system", (Text(self._session.instructions),)), *self.conversation.said
-
-    def _new_id(self) -> str:
-        return f"item_{next(self._answering.numbers)}"
+            return said
+        return Message("instructions", "system", (Text(self._session.instructions),)), *said
 
     # The client's events.
 
@@ -148,14 +159,13 @@ class Session:
             case client_events.SessionUpdate(session=changes):
                 self._update(changes)
             case client_events.ConversationItemCreate(item=item):
-                self._create(item)
+                self._items.create(item, self._answering.new_id())
             case client_events.ConversationItemTruncate(item_id=item_id, audio_end_ms=milliseconds):
-                self._truncate(item_id, milliseconds / 1000)
+                self._items.truncate(item_id, milliseconds / 1000)
             case client_events.ConversationItemRetrieve(item_id=item_id):
-                self._edge.send(events.ItemRetrieved(item=_as_item(self._known(item_id, "retrieve"))))
+                self._items.retrieve(item_id)
             case client_events.ConversationItemDelete(item_id=item_id):
-                self.conversation.remove(self._known(item_id, "delete").id)
-                self._edge.send(events.ItemDeleted(item_id=item_id))
+                self._items.delete(item_id)
             case client_events.ResponseCreate():
                 if self._answering.generating:
                     raise _already_active(self._answering.generating)
@@ -178,48 +188,9 @@ class Session:
         before, self._session = self._session, update_session(self._session, changes)
         if self._session.audio.input != before.audio.input:
             self._answering.duck(on=False)
+            self._answering.withdraw()
             self._hearing.detect(turn_settings(self._session, self._hearing.configured))
         self._edge.send(events.SessionUpdated(session=self._session))
-
-    def _create(self, item: NewItem) -> None:
-        item_id = item.id or self._new_id()
-        if self.conversation.find(item_id):
-            raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
-        text = "".join(part.text for part in item.content)
-        self._add(Message(item_id, item.role, (Text(text),)), Item(id=item_id, role=item.role, content=item.content))
-
-    def _known(self, item_id: str, verb: Literal["retrieve", "delete"]) -> Message:
-        """An item of the conversation. Raises EventError when there is none."""
-        if message := self.conversation.find(item_id):
-            return message
-        raise EventError(f"item_{verb}_invalid_item_id", f"There is no item {item_id!r} to {verb}.", "item_id")
-
-    def _truncate(self, item_id: str, seconds: float) -> None:
-        """Cut an answer to what the client played of it; its end is cut to the answer's."""
-        heard = self._edge.speaker.heard(item_id, seconds)
-        if heard is None:
-            raise EventError(
-                "item_truncate_invalid_item_id", f"There is no spoken item {item_id!r} to truncate.", "item_id"
-            )
-        if message := self.conversation.find(item_id):
-            self.conversation.revise(item_id, heard_text(message.text, heard), interrupted=True)
-        self._edge.send(events.ItemTruncated(item_id=item_id, audio_end_ms=round(1000 * heard.seconds)))
-
-
-def _as_item(message: Message) -> Item:
-    """A message on the wire, without its audio."""
-    content = tuple(
-        InputAudio()
-        if isinstance(part, Audio)
-        else OutputAudio(transcript=part.text)
-        if message.spoken
-        else OutputText(text=part.text)
-        if message.role == "assistant"
-        else InputText(text=part.text)
-        for part in message.content or (Text(""),)
-    )
-    status: Literal["completed", "incomplete"] = "incomplete" if message.interrupted else "completed"
-    return Item(id=message.id, role=message.role, status=status, content=content)
 
 
 def turn_settings(session: SessionObject, configured: TurnSettings) -> TurnSettings | None:
@@ -244,6 +215,13 @@ def turn_settings(session: SessionObject, configured: TurnSettings) -> TurnSetti
             )
         case None:
             return None
+
+
+def _idle_after(detection: ServerVAD | SemanticVAD | None, prompts: Prompts) -> float:
+    """Seconds of silence after which the agent speaks; 0: never."""
+    if isinstance(detection, ServerVAD) and detection.idle_timeout_ms is not None:
+        return detection.idle_timeout_ms / 1000
+    return prompts.idle_after if detection else 0.0
 
 
 def turn_detection(settings: TurnSettings) -> ServerVAD | SemanticVAD:

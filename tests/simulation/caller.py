@@ -17,6 +17,7 @@ from agent.edge.speaker import PacedSpeaker
 from agent.engine import Engine
 from agent.hearing import Hearing
 from agent.objects import AudioInput, EventError, SessionAudio, SessionObject
+from agent.prompts import Prompts
 from agent.reply import Speculation, Stages
 from agent.session import Session, turn_detection
 from agent.trace import Trace
@@ -181,13 +182,14 @@ def simulate(
     voice: ToneVoice | None = None,
     settings: TurnSettings | None = None,
     speculation: Speculation | None = None,
+    prompts: Prompts | None = None,
 ) -> Call:
     """Run a whole call in virtual time."""
 
     async def call() -> Call:
         caller = Caller(script)
         detection = AudioInput(turn_detection=turn_detection(settings or TurnSettings()))
-        stages = Stages(engine, voice or ToneVoice(), speculation or Speculation())
+        stages = Stages(engine, voice or ToneVoice(), speculation or Speculation(), prompts=prompts or Prompts())
         session = Session(
             caller,
             stages,

@@ -1,0 +1,78 @@
+"""The conversation on the wire: its items are added, shown and forgotten, and the client hears of each."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from agent import events
+from agent.conversation import Audio, Conversation, Message, Text
+from agent.edge import Edge
+from agent.objects import EventError, InputAudio, InputText, Item, NewItem, OutputAudio, OutputText
+from agent.reply import heard_text
+
+
+@dataclass(frozen=True)
+class Items:
+    """The items of one call."""
+
+    edge: Edge
+    conversation: Conversation
+
+    def add(self, message: Message) -> None:
+        """Append a message."""
+        previous, item = self.conversation.last_id, as_item(message)
+        self.conversation.append(message)
+        self.edge.send(events.ItemAdded(previous_item_id=previous, item=item))
+        self.edge.send(events.ItemDone(previous_item_id=previous, item=item))
+
+    def commit(self, message: Message) -> None:
+        """Append what the caller said."""
+        self.edge.send(events.Committed(item_id=message.id, previous_item_id=self.conversation.last_id))
+        self.add(message)
+
+    def create(self, item: NewItem, new_id: str) -> None:
+        """Append what the client wrote. Raises EventError when its id is taken."""
+        item_id = item.id or new_id
+        if self.conversation.find(item_id):
+            raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
+        self.add(Message(item_id, item.role, (Text("".join(part.text for part in item.content)),)))
+
+    def retrieve(self, item_id: str) -> None:
+        """Show an item. Raises EventError when there is none."""
+        self.edge.send(events.ItemRetrieved(item=as_item(self._known(item_id, "retrieve"))))
+
+    def delete(self, item_id: str) -> None:
+        """Forget an item. Raises EventError when there is none."""
+        self.conversation.remove(self._known(item_id, "delete").id)
+        self.edge.send(events.ItemDeleted(item_id=item_id))
+
+    def truncate(self, item_id: str, seconds: float) -> None:
+        """Cut an answer to what the client played of it, at most all. Raises EventError when there is none."""
+        heard = self.edge.speaker.heard(item_id, seconds)
+        if heard is None:
+            raise EventError(
+                "item_truncate_invalid_item_id", f"There is no spoken item {item_id!r} to truncate.", "item_id"
+            )
+        if message := self.conversation.find(item_id):
+            self.conversation.revise(item_id, heard_text(message.text, heard), interrupted=True)
+        self.edge.send(events.ItemTruncated(item_id=item_id, audio_end_ms=round(1000 * heard.seconds)))
+
+    def _known(self, item_id: str, verb: Literal["retrieve", "delete"]) -> Message:
+        if message := self.conversation.find(item_id):
+            return message
+        raise EventError(f"item_{verb}_invalid_item_id", f"There is no item {item_id!r} to {verb}.", "item_id")
+
+
+def as_item(message: Message) -> Item:
+    """A message on the wire, without its audio."""
+    content = tuple(
+        InputAudio()
+        if isinstance(part, Audio)
+        else OutputAudio(transcript=part.text)
+        if message.spoken
+        else OutputText(text=part.text)
+        if message.role == "assistant"
+        else InputText(text=part.text)
+        for part in message.content or (Text(""),)
+    )
+    status: Literal["completed", "incomplete"] = "incomplete" if message.interrupted else "completed"
+    return Item(id=message.id, role=message.role, status=status, content=content)
