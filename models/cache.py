@@ -131,8 +131,12 @@ class Batch:
 
     def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
         all_keys, all_values = self._pool.keys[layer], self._pool.values[layer]
-        all_keys[self._slots, :, self._lengths] = keys[:, :, 0]
-        all_values[self._slots, :, self._lengths] = values[:, :, 0]
+        if len(self._caches) == 1 and self._run:  # several times faster on a CPU
+            all_keys[self._run, :, self._keys_held - 1] = keys[:, :, 0]
+            all_values[self._run, :, self._keys_held - 1] = values[:, :, 0]
+        else:
+            all_keys[self._slots, :, self._lengths] = keys[:, :, 0]
+            all_values[self._slots, :, self._lengths] = values[:, :, 0]
         return self._take(all_keys), self._take(all_values)
 
     def advance(self, count: int) -> None:

@@ -30,20 +30,21 @@ def hidden(model: LanguageModel, tokens: torch.Tensor, cache: Cache | None = Non
 @torch.no_grad()
 def test_slots_of_different_lengths_advance_together() -> None:
     for model in (PLAIN, WINDOWED):
-        for order in ([0, 1, 2], [3, 0, 2]):
+        for order in ([0, 1, 2], [3, 0, 2], [2]):
             held = pool(model)
             caches = [held.slot(slot) for slot in order]
             prompts = [ids(count, seed=count) for count in (3, 17, 30)]
-            for prompt, cache in zip(prompts, caches, strict=True):
+            for prompt, cache in zip(prompts, caches, strict=False):
                 hidden(model, prompt, cache)
             new = ids(6, seed=9)
+            prompts = prompts[: len(order)]
             for step in range(2):
-                tokens = new[0, 3 * step : 3 * step + 3, None]
+                tokens = new[0, 3 * step : 3 * step + len(order), None]
                 out = hidden(model, tokens, Batch(held, order, caches))
                 prompts = [torch.cat((p, t[None]), 1) for p, t in zip(prompts, tokens, strict=True)]
                 alone = torch.cat([hidden(model, prompt)[:, -1:] for prompt in prompts])
                 torch.testing.assert_close(out, alone, atol=1e-4, rtol=1e-4)
-            assert [cache.length for cache in caches] == [5, 19, 32]
+            assert [cache.length for cache in caches] == [5, 19, 32][: len(order)]
 
 
 @torch.no_grad()
