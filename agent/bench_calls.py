@@ -5,6 +5,7 @@ Signalling is one JSON text per line on the server's standard streams.
 """
 
 import asyncio
+import contextlib
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -13,7 +14,7 @@ from fractions import Fraction
 import av
 import numpy as np
 import psutil
-from aiortc import MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc import MediaStreamError, MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtpPacket
 
 from agent.audio import FRAME_SECONDS, Samples, Speech
@@ -35,6 +36,10 @@ SPEECH: Samples = (
     8000 * np.sin(2 * np.pi * 440 * np.arange(OUTPUT_RATE) / OUTPUT_RATE) * np.hanning(OUTPUT_RATE)
 ).astype(np.int16)
 """One second that ends as it begins."""
+
+
+class ServerGoneError(RuntimeError):
+    """The server's process ended: it broke down under its calls."""
 
 
 class StockTrack(MediaStreamTrack):
@@ -74,12 +79,18 @@ def endless() -> Callable[[], Samples]:
 
 
 async def measure(counts: Sequence[int]) -> dict[str, float]:
-    """Thousandths of a core per call at each number of calls, and how many of these were held; ours, and with `stock_` before."""
+    """Thousandths of a core per call at each number of calls, and how many of these were held; ours, and with `stock_` before.
+
+    All 0 where the server broke down.
+    """
     figures: dict[str, float] = {"calls_held": 0, "stock_calls_held": 0}
     for count in counts:
         for prefix, kind in (("", "ours"), ("stock_", "stock")):
             print(f"{count} calls, {kind}", file=sys.stderr)
-            cost, share = await _load(kind, count)
+            try:
+                cost, share = await _load(kind, count)
+            except ServerGoneError:
+                cost = share = 0.0
             figures[f"{prefix}mcore_per_call_{count}"] = cost
             figures[f"{prefix}frames_share_{count}"] = share
             if share >= HELD:
@@ -110,7 +121,8 @@ async def _load(kind: str, count: int) -> tuple[float, float]:
     finally:
         for connection in connections:
             await connection.close()
-        process.kill()
+        if process.returncode is None:
+            process.kill()
         await process.wait()
 
 
@@ -135,7 +147,10 @@ async def _ask(process: asyncio.subprocess.Process, question: str | None) -> str
     assert process.stdin is not None
     assert process.stdout is not None
     process.stdin.write(json.dumps(question).encode() + b"\n")
-    return str(json.loads(await process.stdout.readline()))
+    line = await process.stdout.readline()
+    if not line:
+        raise ServerGoneError
+    return str(json.loads(line))
 
 
 class _Server:
@@ -182,9 +197,10 @@ class _Server:
         return str(connection.localDescription.sdp)
 
     async def _hear_stock(self, connection: RTCPeerConnection) -> None:
-        while True:
-            await connection.getReceivers()[0].track.recv()
-            self._heard += 1
+        with contextlib.suppress(MediaStreamError):  # the caller was lost
+            while True:
+                await connection.getReceivers()[0].track.recv()
+                self._heard += 1
 
 
 async def _serve(*, stock: bool) -> None:
