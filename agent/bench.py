@@ -19,7 +19,7 @@ from itertools import pairwise
 
 import psutil
 
-from agent import bench_media, tts
+from agent import bench_media, bench_turns, tts
 from agent.audio import Samples
 from agent.caller import Caller, CallError, Turn, call
 from agent.edge.speaker import OUTPUT_RATE
@@ -78,6 +78,8 @@ def main(argv: Sequence[str]) -> int:
     """Returns 0, or 1 with one message when a call failed."""
     if argv[:1] == ["media"]:
         return bench_media.main(argv[1:])
+    if argv[:1] == ["turns"]:
+        return bench_turns.main(argv[1:])
     options = _parser().parse_args(argv)
     results = Results()
     try:
