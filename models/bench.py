@@ -5,7 +5,7 @@ All figures are of random weights; times are in milliseconds and medians, with t
 """
 
 import statistics
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -81,16 +81,17 @@ class Bench:
 
     def stages(self) -> Report:
         """Time what happens to 5 s of audio, and to 1000 tokens."""
-        model = self._engine.model
+        model, rounds = self._engine.model, self._rounds
+        device = model.device
         wave = torch.from_numpy(self._audio(5)).float().to(model.device) / 32768
         mel = log_mel(wave, model.config.audio.mels)
         encoded = model.encode(mel)
         return {
-            "mel_ms": self._time(lambda: log_mel(wave, model.config.audio.mels)),
-            "encoder_ms": self._time(lambda: model.encode(mel)),
-            "projector_ms": self._time(lambda: model.project(encoded)),
-            "prefill_1000_ms": Figure(tuple(self._first_token(self._chat(1000)) for _ in range(self._rounds))),
-            "memory_mb": Figure((self._memory() / 1e6,)),
+            "mel_ms": timed(lambda: log_mel(wave, model.config.audio.mels), rounds, device),
+            "encoder_ms": timed(lambda: model.encode(mel), rounds, device),
+            "projector_ms": timed(lambda: model.project(encoded), rounds, device),
+            "prefill_1000_ms": Figure(tuple(self._first_token(self._chat(1000)) for _ in range(rounds))),
+            "memory_mb": Figure((used(device) / 1e6,)),
         }
 
     def speeds(self, generate: rivals.Generate, conversations: list[int]) -> Report:
@@ -186,20 +187,21 @@ class Bench:
             times.append(1000 * (perf_counter() - started))
         return Figure(tuple(times))
 
-    def _time(self, work: Callable[[], object]) -> Figure:
-        return Figure(tuple(self._timed(work)))
 
-    def _timed(self, work: Callable[[], object]) -> Iterator[float]:
+def timed(work: Callable[[], object], rounds: int, device: torch.device) -> Figure:
+    """Time some work so many times, after once for the first time."""
+    times = []
+    for _ in range(rounds + 1):
+        started = perf_counter()
         work()
-        for _ in range(self._rounds):
-            started = perf_counter()
-            work()
-            rivals.synchronize(self._engine.model.device)
-            yield 1000 * (perf_counter() - started)
+        rivals.synchronize(device)
+        times.append(1000 * (perf_counter() - started))
+    return Figure(tuple(times[1:]))
 
-    def _memory(self) -> int:
-        device = self._engine.model.device
-        return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
+
+def used(device: torch.device) -> int:
+    """Count the bytes that the process holds, on a GPU the most that it held."""
+    return torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
 
 
 def as_json(setting: Setting, report: Report) -> dict[str, object]:

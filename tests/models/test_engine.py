@@ -1,6 +1,7 @@
 """Many requests at once give what each would give alone; faults, limits and priorities stay with whom they belong to."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,9 +10,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models import InputError, Model
-from models.engine import Engine, EngineFullError, Limits
+from models import InputError, Model, load, memory
+from models.engine import Engine, EngineFullError, Limits, _said
 from models.request import Delta, Failed, Finished, Options, Output, Prefilled, Priority, Request
+from models.sampling import Sampling
+from tests.models import checkpoints
 
 SMALL = Limits(conversations=3, waiting=5, capacity=700, piece=32)
 SYSTEM = {"role": "system", "content": "be kind"}
@@ -341,3 +344,81 @@ def test_an_answer_ends_where_the_window_does(model: Model) -> None:
     request = engine.ask([user("hello " * 15)], options=Options(500))
     assert isinstance(of(run(engine), request)[-1], Finished)
     assert len(request.keys) + len(request.made) == 111
+
+
+@pytest.mark.parametrize("family", ["mistral", "qwen3"])
+def test_every_family_answers_from_its_tape(tmp_path: Path, family: str) -> None:
+    """Mistral's layers see a window of positions, Qwen's normalise each head."""
+    changes = {"sliding_window": 20} if family == "mistral" else {}
+    text_model = checkpoints.language_model(family, **changes)
+    parts = checkpoints.Parts(
+        checkpoints.whisper(), checkpoints.projector(32, 48, norm_mid=False), text_model, norm_mid=False
+    )
+    model = load(checkpoints.write(tmp_path, "whole", parts)[0], dtype="float32")
+    expected = [alone(model, messages, audios) for messages, audios in CHATS]
+    engine = Engine(model, Limits(conversations=2, capacity=700, piece=9))
+    for _ in range(2):  # from nothing, and from the tape
+        requests = [engine.ask(messages, audios, Options(12)) for messages, audios in CHATS]
+        outputs = run(engine)
+        assert [text(outputs, request) for request in requests] == expected
+
+
+def test_a_tape_changes_little_in_bfloat16(whole: Path) -> None:
+    """Pieces of another size round differently, so logits are near, not equal."""
+    model = load(whole, dtype="bfloat16")
+    told = []
+    for piece in (5, 700):
+        engine = Engine(model, Limits(conversations=1, capacity=700, piece=piece))
+        engine.ask(*CHATS[3], Options(0))
+        told += [output.end_of_turn for _, output in run(engine) if isinstance(output, Prefilled)]
+    assert told[0] == pytest.approx(told[1], rel=0.3, abs=1e-3)
+
+
+def test_each_request_is_sampled_its_own_way(model: Model, engine: Engine) -> None:
+    torch.manual_seed(0)
+    hot = Options(20, sampling=Sampling(temperature=3.0))
+    requests = [engine.ask(*CHATS[0], options) for options in (Options(20), hot, hot)]
+    outputs = run(engine)
+    answers = [text(outputs, request) for request in requests]
+    assert answers[0] == alone(model, *CHATS[0], 20)
+    assert len(set(answers)) == 3
+
+
+def test_a_repetition_penalty_avoids_what_was_said_but_not_the_end(model: Model) -> None:
+    engine = Engine(Model(model._network, model.tokenizer, frozenset()), SMALL)
+    request = engine.ask([user("hello")], (), Options(60, sampling=Sampling(repetition_penalty=1e9)))
+    plain = engine.ask([user("hello")], (), Options(60))
+    run(engine)
+    assert len(set(request.made)) > len(set(plain.made))
+    end = model.tokenizer.eos
+    ended = engine.ask([user("hello")], (), Options(60, sampling=Sampling(repetition_penalty=1e9)))
+    ended.made.append(end)
+    assert end not in _said(ended, model)
+    assert set(model.tokenizer.encode("hello")) <= set(_said(ended, model).tolist())
+
+
+def test_characters_are_never_split(model: Model) -> None:
+    engine = Engine(Model(model._network, model.tokenizer, frozenset()), SMALL)
+    request = engine.ask([user("hello")], (), Options(80, sampling=Sampling(temperature=5.0)))
+    outputs = of(run(engine), request)
+    deltas = [output.text for output in outputs if isinstance(output, Delta)]
+    assert all(deltas)
+    assert "".join(deltas) == model.tokenizer.decode(request.made)
+    assert outputs[-1] == Finished(80)
+
+
+def test_off_path_work_leaves_the_callers_tape_alone(engine: Engine) -> None:
+    chat = [SYSTEM, user()], [sound(1)]
+    answer(engine, *chat)
+    transcript = engine.ask([SYSTEM, user("repeat <|audio|>")], [sound(1)], Options(5, Priority.OFF_PATH))
+    run(engine)
+    assert transcript.tape
+    assert computed(engine, engine.ask(*chat)) == 1
+
+
+def test_by_default_the_memory_decides_how_many_conversations_there_are(model: Model) -> None:
+    assert Engine(model).conversations == 32
+    one = memory.cache_bytes(model.config.text, torch.float32, 100)
+    assert memory.conversations(model.config.text, torch.float32, 100, 10 * one) == 5
+    assert memory.conversations(model.config.text, torch.float32, 100, 0) == 1
+    assert memory.conversations(model.config.text, torch.float32, 100, None) == 8
