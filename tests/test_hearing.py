@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from agent.audio import Frame
+from agent.audio import Frame, dbfs
 from agent.hearing import Hearing
 from agent.objects import EventError
-from agent.turn import SpeechStarted, TurnEnded, TurnSettings
+from agent.turn import SpeechStarted, TurnEnded, TurnPaused, TurnSettings
 from tests.simulation.caller import LevelVAD, tone
 
 SETTINGS = TurnSettings(padding=0.1, silence=0.2, adaptive=False)
@@ -74,3 +74,61 @@ def test_turning_detection_on_again_counts_on():
     hearing.detect(SETTINGS)
     [started, _, ended] = hear(hearing, np.concatenate([silence(1), tone(0.5), silence(0.5)]))
     assert (ended.start, ended.speech_end) == (started.start, 40_000)
+
+
+def adaptive(**fields):
+    return TurnSettings(padding=0.1, calibrated=True, **fields)
+
+
+def test_what_the_engine_thinks_decides_how_long_the_pause_may_last():
+    for probability, wait in ((0.99, 0.25), (None, 0.5)):
+        hearing = Hearing(LevelVAD(), adaptive())
+        events = []
+        for frame in np.split(np.concatenate([tone(1), silence(1)]), 100):
+            for event in hearing.push(Frame(frame, 0.0)):
+                events.append(event)
+                if isinstance(event, TurnPaused):
+                    hearing.judge(probability)
+        ended = events[-1]
+        assert isinstance(ended, TurnEnded)
+        assert (ended.silence, hearing.end_of_turn) == (pytest.approx(wait), probability)
+
+
+def test_a_judgement_outside_a_pause_does_not_outlast_it():
+    hearing = Hearing(LevelVAD(), adaptive())
+    hear(hearing, tone(0.5))
+    hearing.judge(0.99)
+    [paused, ended] = hear(hearing, silence(1))
+    assert isinstance(paused, TurnPaused)
+    assert ended.silence == pytest.approx(0.5)
+
+
+def test_a_caller_who_goes_on_right_after_the_end_teaches_a_longer_wait():
+    hearing = Hearing(LevelVAD(), adaptive())
+    waits = [
+        event.silence
+        for pause in (0.7, 0.7, 0.7, 3.0)
+        for event in hear(hearing, np.concatenate([tone(0.5), silence(pause)]))
+        if isinstance(event, TurnEnded)
+    ]
+    assert waits[0] == pytest.approx(0.5)
+    assert waits[-1] > 0.6
+
+
+def test_an_echo_of_what_is_played_is_no_speech():
+    rng = np.random.default_rng(1)
+    levels = np.repeat(rng.uniform(0.02, 1.0, 50), 3)
+    played = [(8000 * level * tone(0.02) / 8000).astype(np.int16) for level in levels]
+    hearing, events = Hearing(LevelVAD(), SETTINGS), []
+    for index, frame in enumerate(played):
+        heard = played[index - 5] // 8 if index >= 5 else np.zeros(320, np.int16)
+        events += hearing.push(Frame(heard, 0.0), dbfs(frame), guarded=True)
+    assert events == []
+
+
+def test_the_last_moments_of_a_silence_can_be_had_as_a_turn():
+    hearing = Hearing(LevelVAD(), SETTINGS)
+    hear(hearing, silence(3))
+    turn = hearing.latest()
+    assert (turn.start, turn.end, hearing.position) == (32_000, 48_000, 48_000)
+    assert hearing.audio(turn).size == 16_000

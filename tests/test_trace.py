@@ -1,5 +1,7 @@
 """Marks: first of a name counts, milliseconds from the first in time."""
 
+import pytest
+
 from agent.trace import Trace
 
 
@@ -18,3 +20,25 @@ def test_the_logs_line():
     trace.mark("turn_ended", 1.0)
     assert str(trace) == "resp_1 completed turn_ended=0"
     assert Trace("call", "resp_2").milliseconds() == {}
+
+
+def prepared(**marks) -> Trace:
+    return Trace("call", "resp_1", hit=True, tries=1, marks=marks)
+
+
+def test_what_was_prepared_before_the_turn_was_over_is_saved():
+    assert prepared(started=1.0, first_audio=1.3, turn_ended=1.5).saved_ms == 300
+    assert prepared(started=1.0, first_audio=1.8, turn_ended=1.5).saved_ms == 500
+
+
+@pytest.mark.parametrize(
+    "trace",
+    [
+        Trace("call", "resp_1", marks={"started": 1.0, "first_audio": 1.3, "turn_ended": 1.5}),
+        prepared(started=1.0, turn_ended=1.5),
+        prepared(started=1.5, first_audio=1.7, turn_ended=1.5),
+    ],
+    ids=["not prepared", "nothing said", "only when it was over"],
+)
+def test_otherwise_nothing_is(trace):
+    assert trace.saved_ms == 0

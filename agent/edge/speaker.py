@@ -44,11 +44,6 @@ class PacedSpeaker:
         """Gaps inside speech since the start of the call."""
         return self._playout.underruns
 
-    @property
-    def queued(self) -> float:
-        """Seconds that wait to be pulled."""
-        return self._playout.buffered / self.rate
-
     async def write(self, speech: Speech) -> None:
         """Queue speech once fewer than `ahead_seconds` wait."""
         while self._playout.buffered > self._ahead:

@@ -75,12 +75,12 @@ async def test_a_writer_waits_while_the_queue_is_too_far_ahead():
         writing = group.create_task(speaker.write(Speech(tone(0.1, 48_000), 48_000)))
         await asyncio.sleep(0)
         assert not writing.done()
-        assert speaker.queued == pytest.approx(0.12)
+        assert speaker._playout.buffered / speaker.rate == pytest.approx(0.12)
         speaker.pull()
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         assert writing.done()
-    assert speaker.queued == pytest.approx(0.20)
+    assert speaker._playout.buffered / speaker.rate == pytest.approx(0.20)
 
 
 async def test_started_gives_the_time_of_the_first_frame_of_each_reply():
@@ -128,3 +128,34 @@ async def test_running_dry_inside_a_reply_is_counted():
     await drain(speaker)
     speaker.pull()
     assert speaker.underruns == 1
+
+
+def pulled(speaker, frames):
+    return [speaker.pull() for _ in range(frames)]
+
+
+async def test_a_ducked_voice_holds_its_place_and_wakes_the_track_when_it_comes_back():
+    speaker, woken = PacedSpeaker(16_000), []
+    await speaker.write(Speech(np.full(3200, 1000, np.int16), 16_000, (Word(640, 1),)))
+    speaker.on_speech = lambda: woken.append(True)
+    pulled(speaker, 1)
+    speaker.duck(on=True)
+    faded, *held = pulled(speaker, 5)
+    assert (faded[0], faded[-1]) == (1000, 0)
+    assert held == [None] * 4
+    woken.clear()
+    speaker.duck(on=False)
+    assert woken
+    assert pulled(speaker, 1)[0][-1] == 1000
+    heard = speaker.clear()
+    assert (heard.seconds, heard.text) == (pytest.approx(0.06), 1)
+
+
+async def test_the_level_is_that_of_the_frame_that_left_last():
+    speaker = PacedSpeaker(16_000)
+    assert speaker.level == -96
+    await speaker.write(Speech(np.full(640, 3277, np.int16), 16_000))
+    pulled(speaker, 1)
+    assert speaker.level == pytest.approx(-20, abs=0.1)
+    pulled(speaker, 3)
+    assert speaker.level == -96
