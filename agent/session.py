@@ -189,6 +189,7 @@ class Session:
         if self._session.audio.input != before.audio.input:
             self._answering.duck(on=False)
             self._answering.withdraw()
+            self._speech = None
             self._hearing.detect(turn_settings(self._session, self._hearing.configured))
         self._edge.send(events.SessionUpdated(session=self._session))
 

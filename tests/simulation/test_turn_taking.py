@@ -109,6 +109,15 @@ def test_push_to_talk_leaves_the_turns_to_the_client():
     assert len(call.caller.audible()) == 1
 
 
+def test_push_to_talk_that_begins_in_a_pause_commits_what_was_said_since():
+    off = Send('{"type":"session.update","session":{"type":"realtime","audio":{"input":{"turn_detection":null}}}}')
+    commit, answer = Send('{"type":"input_audio_buffer.commit"}'), Send('{"type":"response.create"}')
+    call = simulate([Say(1), Wait(0.3), off, Say(2), commit, answer, Wait(2)], ScriptedEngine(["Done."]))
+    [audio] = call.session.conversation.messages[0].content
+    assert audio.samples.size / 16_000 == pytest.approx(2.0, abs=0.04)
+    assert [(trace.tries, trace.hit) for trace in call.traces] == [(1, False)]
+
+
 def test_a_sessions_silence_is_waited_for():
     update = '{"type":"session.update","session":{"type":"realtime","audio":{"input":{"turn_detection":{"type":"server_vad","silence_duration_ms":200}}}}}'
     call = simulate([Send(update), Say(1), Wait(2)], ScriptedEngine(["Yes."]))
