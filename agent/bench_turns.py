@@ -92,7 +92,7 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _measure(options: argparse.Namespace) -> dict[str, dict[str, object]]:
-    judge = None if options.model == "none" else engine.load(options.model, "auto", 1)
+    judge = None if options.model == "none" else engine.load(options.model, "judge", "auto", 1)
     results = {}
     if options.digits:
         results["digits"] = _compare(

@@ -52,17 +52,17 @@ async def _serve(settings: Settings) -> None:
 
 def load(settings: Settings) -> Server:
     """Load the engine, the voice and the detector that the settings name. Raises ValueError, OSError or TTSError."""
-    folder = str(DEMO_MODEL) if settings.model == "demo" else settings.model
+    model = str(DEMO_MODEL) if settings.model == "demo" else settings.model
     # The demo was trained without the mark, and takes it for something else.
     prompts = replace(settings.prompts, interrupted="") if settings.model == "demo" else settings.prompts
     stages = Stages(
-        engine=engine.load(folder, settings.device, settings.max_new_tokens),
+        engine=engine.load(model, Path(settings.model).name, settings.device, settings.max_new_tokens),
         voice=tts.load(settings.voice),
         speculation=settings.speculation,
         prompts=prompts,
         judgement=Judgement(calibrated=settings.turn.calibrated),
     )
-    return Server(settings, stages, vad.load(settings.vad), suggestions(Path(folder)))
+    return Server(settings, stages, vad.load(settings.vad), suggestions(Path(model)))
 
 
 def suggestions(model: Path) -> tuple[str, ...]:

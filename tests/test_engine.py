@@ -208,7 +208,7 @@ async def test_closing_ends_what_is_in_flight(model):
 
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=str(tmp_path)):
-        load(str(tmp_path), "cpu", 10)
+        load(tmp_path, "none", "cpu", 10)
 
 
 @pytest.fixture
@@ -222,5 +222,5 @@ def threads():
 def test_a_small_model_gets_one_thread_and_a_large_one_every_core(checkpoint, monkeypatch, threads, small, expected):
     monkeypatch.setattr("agent.engine.SMALL", small)
     torch.set_num_threads(3)
-    load(str(checkpoint), "cpu", 3).close()
+    load(checkpoint, "small", "cpu", 3).close()
     assert torch.get_num_threads() == expected

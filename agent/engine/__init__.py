@@ -41,7 +41,7 @@ class EngineError(RuntimeError):
     """The engine failed; the message says what and, where that is known, what to do. Costs the turn, not the call."""
 
 
-def load(model: str, device: str, max_new_tokens: int) -> Engine:
+def load(model: str | Path, name: str, device: str, max_new_tokens: int) -> Engine:
     """The in-process engine on a checkpoint: a folder, or a hub id. Raises CheckpointError (a ValueError) when it cannot be loaded."""
     import torch
 
@@ -54,5 +54,5 @@ def load(model: str, device: str, max_new_tokens: int) -> Engine:
     loaded = load_model(model, device=device)
     if loaded.device.type == "cpu":
         torch.set_num_threads(1 if loaded.parameters < SMALL else len(os.sched_getaffinity(0)))
-    name = f"{Path(model).name} on {loaded.device}, {str(loaded.dtype).removeprefix('torch.')}"
-    return UltravoxEngine(BatchingEngine(loaded), name, max_new_tokens)
+    placed = f"{name} on {loaded.device}, {str(loaded.dtype).removeprefix('torch.')}"
+    return UltravoxEngine(BatchingEngine(loaded), placed, max_new_tokens)
