@@ -30,13 +30,10 @@ class Reports:
         return web.json_response(self._model())
 
     async def get_traces(self, request: web.Request) -> web.Response:
-        """The last replies, oldest first, with their marks in milliseconds."""
+        """The last replies, oldest first: their marks, what was waited, and what was prepared."""
         self._keys.check_key(request)
         return web.json_response(
-            [
-                {"call": t.call, "response": t.response, "status": t.status, "marks": t.milliseconds()}
-                for t in self._server.stages.traces
-            ]
+            [{"call": t.call, "response": t.response, **t.as_json()} for t in self._server.stages.traces]
         )
 
     async def get_metrics(self, request: web.Request) -> web.Response:

@@ -62,19 +62,8 @@ class ResponseEvents:
 
     def traced(self, trace: Trace, heard: str) -> None:
         """The marks of the turn, and the words of it that were heard."""
-        self.edge.send(
-            events.TurnTrace(
-                response_id=self.response_id,
-                status=trace.status,
-                marks=trace.milliseconds(),
-                heard=heard,
-                wait_ms=None if trace.wait is None else round(1000 * trace.wait),
-                end_of_turn=trace.end_of_turn,
-                tries=trace.tries,
-                hit=trace.hit,
-                saved_ms=trace.saved_ms,
-            )
-        )
+        trace_event = {"response_id": self.response_id, "heard": heard, **trace.as_json()}
+        self.edge.send(events.TurnTrace.model_validate(trace_event))
 
     def _audio(
         self,

@@ -60,6 +60,18 @@ class Trace:
         ready = min(self.marks["first_audio"], self.marks["turn_ended"])
         return round(1000 * max(0.0, ready - self.marks["started"]), 2)
 
+    def as_json(self) -> dict[str, object]:
+        """All of it, times in milliseconds."""
+        return {
+            "status": self.status,
+            "marks": self.milliseconds(),
+            "wait_ms": None if self.wait is None else round(1000 * self.wait),
+            "end_of_turn": self.end_of_turn,
+            "tries": self.tries,
+            "hit": self.hit,
+            "saved_ms": self.saved_ms,
+        }
+
     def __str__(self) -> str:
         """The log's line of a turn."""
         return f"{self.response} {self.status} " + " ".join(

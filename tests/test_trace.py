@@ -42,3 +42,16 @@ def test_what_was_prepared_before_the_turn_was_over_is_saved():
 )
 def test_otherwise_nothing_is(trace):
     assert trace.saved_ms == 0
+
+
+def test_what_clients_and_reports_are_told():
+    trace = Trace("call", "resp_1", "completed", {"speech_stopped": 1.0, "turn_ended": 1.3}, wait=0.2949, tries=2)
+    assert trace.as_json() == {
+        "status": "completed",
+        "marks": {"speech_stopped": 0.0, "turn_ended": 300.0},
+        "wait_ms": 295,
+        "end_of_turn": None,
+        "tries": 2,
+        "hit": False,
+        "saved_ms": 0.0,
+    }
