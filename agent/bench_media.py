@@ -174,7 +174,7 @@ async def _measure(options: argparse.Namespace) -> dict[str, float]:
 
 
 def main(argv: Sequence[str]) -> int:
-    """Returns 0."""
+    """Returns 0, or 1 with one message when nothing could be measured."""
     parser = argparse.ArgumentParser(
         prog="parley bench media", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -184,7 +184,14 @@ def main(argv: Sequence[str]) -> int:
     )
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args(argv)
-    figures = asyncio.run(_measure(options))
+    try:
+        figures = asyncio.run(_measure(options))
+    except statistics.StatisticsError:
+        print(
+            "parley bench media: no frame arrived in time; the machine is too busy, or --seconds too few",
+            file=sys.stderr,
+        )
+        return 1
     print(json.dumps({name: round(value, 4) for name, value in figures.items()}) if options.json else _table(figures))
     return 0
 

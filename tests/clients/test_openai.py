@@ -176,7 +176,7 @@ async def test_the_client_interrupts_and_says_how_much_it_played():
         assert (truncated.item_id, truncated.audio_end_ms) == (item, 625)
         await talk.say(np.zeros(24_000, np.int16))
         await talk.until("response.done")
-        assert heard[-1][2] == "One two"
+        assert heard[-1][2] == "One two—", "the model is told that it was interrupted"
         await talk.connection.conversation.item.truncate(item_id=item, content_index=0, audio_end_ms=999_999)
         assert (await talk.until("conversation.item.truncated")).audio_end_ms == 2000
         assert not [kind for kind in talk.types() if kind.startswith("output_audio_buffer")]
