@@ -36,7 +36,7 @@
  *   | { type: 'response.output_audio_transcript.done', response_id: string, item_id: string, transcript: string }
  *   | { type: 'output_audio_buffer.started' | 'output_audio_buffer.stopped' | 'output_audio_buffer.cleared',
  *       response_id: string }
- *   | { type: 'parley.trace', response_id: string, status: string, marks: Marks, heard: string }
+ *   | { type: 'parley.trace', response_id: string, status: string, marks: Marks, heard: string, wait_ms?: number | null }
  *   | { type: 'error', error: { code?: string | null, message: string } }
  * )} ServerEvent
  */

@@ -30,6 +30,9 @@
  * `padding` and `silence` (ms) lie inside the times of speech events: before the first and after the last syllable.
  */
 
+/** Milliseconds before the first syllable where the session does not say: the server's own. */
+const PADDING = 300;
+
 /** @type {Transcript} */
 export const EMPTY = { turns: [], padding: 0, silence: 0 };
 
@@ -96,7 +99,7 @@ function answer(transcript, event) {
     case 'response.done':
       return finish(transcript, event.response);
     case 'parley.trace':
-      return onAgent(transcript, byId(event.response_id), (turn) => ({
+      return onAgent(waited(transcript, event.response_id, event.wait_ms), byId(event.response_id), (turn) => ({
         ...turn,
         ...split(turn.said + turn.unheard, event.heard),
         marks: event.marks,
@@ -137,10 +140,28 @@ function split(generated, heard) {
   return { said: heard, unheard: generated.startsWith(heard) ? generated.slice(heard.length) : '' };
 }
 
+/**
+ * Take the silence that ended a turn out of its length, where it was decided anew and only the answer's trace tells it.
+ *
+ * @param {Transcript} transcript
+ * @param {string} response
+ * @param {number | null | undefined} milliseconds
+ * @returns {Transcript}
+ */
+function waited(transcript, response, milliseconds) {
+  const answer = transcript.turns.findIndex((turn) => turn.who === 'agent' && turn.id === response);
+  const before = transcript.turns[answer - 1];
+  if (transcript.silence || !milliseconds || before?.who !== 'caller' || before.seconds === null) return transcript;
+  return onCaller(transcript, before.id, (turn) => ({
+    ...turn,
+    seconds: Math.max(0, (turn.seconds ?? 0) - milliseconds / 1000),
+  }));
+}
+
 /** @param {Session} session */
 function margins(session) {
   const detection = session.audio.input?.turn_detection;
-  return { padding: detection?.prefix_padding_ms ?? 0, silence: detection?.silence_duration_ms ?? 0 };
+  return { padding: detection?.prefix_padding_ms ?? PADDING, silence: detection?.silence_duration_ms ?? 0 };
 }
 
 /**

@@ -48,6 +48,15 @@ test('an answer that was cut after it was made learns from the trace what was he
   assert.deepEqual(turn.marks, { turn_ended: 500 });
 });
 
+test('a silence that was decided anew is taken out of the turn when the trace tells it', () => {
+  const session = { type: 'session.created', session: { audio: { input: { turn_detection: { type: 'semantic_vad' } } } } };
+  const started = { type: 'input_audio_buffer.speech_started', item_id: 'a', audio_start_ms: 1000 };
+  const stopped = { type: 'input_audio_buffer.speech_stopped', item_id: 'a', audio_end_ms: 3000 };
+  const trace = { type: 'parley.trace', response_id: 'r', status: 'completed', marks: {}, heard: '', wait_ms: 700 };
+  const [turn] = after(session, started, stopped, CREATED, trace).turns;
+  assert.equal(turn.seconds.toFixed(2), '1.00');
+});
+
 test('heard words that are not the beginning of what was made are shown as they are', () => {
   const [turn] = after(CREATED, delta('1 2 3'), said('one'), done('cancelled')).turns;
   assert.deepEqual([turn.said, turn.unheard], ['one', '']);
