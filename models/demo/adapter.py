@@ -1,12 +1,14 @@
 """Stage 4: the adapter, which makes the language model hear.
 
-First the projector's rows are drawn to the embeddings of the words spoken there (`place_words`), which the language
-model knows how to read. Then conversations with audio are distilled: the model that hears must predict what the same,
-frozen language model predicts from the text (KL divergence at temperature 2, as Ultravox is trained). The encoder is
-trained along in both parts.
+Rounds of two forms alternate. In the one the projector's rows are drawn to the embeddings of the words spoken there
+(`place_words`), which the language model knows how to read. In the other, conversations with audio are distilled: the
+model that hears must predict what the same, frozen language model predicts from the text (KL divergence at temperature
+2, as Ultravox is trained). The encoder is trained along in both.
 """
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
@@ -26,7 +28,25 @@ from models.ultravox import Projector
 
 PROJECTOR = ProjectorConfig(audio_width=AUDIO.width, text_width=TEXT.width, hidden=768, norm_mid=True)
 SLOT = PROJECTOR.stack * FRAME  # seconds per row
-ALIGN_STEPS, DISTILL_STEPS = 1000, 1300
+
+
+@dataclass(frozen=True, slots=True)
+class Round:
+    """A part of the stage: words alone, or with `distils` what the language model makes of them."""
+
+    name: str
+    steps: int
+    distils: bool
+    muon: float
+    adamw: float
+
+
+ROUNDS = (
+    Round("align", 1000, distils=False, muon=0.015, adamw=1e-3),
+    Round("distil", 1300, distils=True, muon=0.005, adamw=3e-4),
+    Round("align-again", 840, distils=False, muon=0.008, adamw=6e-4),
+    Round("distil-again", 600, distils=True, muon=0.006, adamw=3e-4),
+)
 BATCH = 48  # clips
 TURNS = 3  # the longest conversation
 TEMPERATURE = 2.0
@@ -117,26 +137,23 @@ def _predict(
 def train_adapter(
     folder: Path, pool: Sequence[Sample], listener: Listener, model: LanguageModel, chat: Chat
 ) -> Hearing:
-    """Run both parts of the stage in a build folder; gives encoder and projector."""
+    """Run all rounds in a build folder; gives encoder and projector."""
     torch.manual_seed(2)
     model.requires_grad_(requires_grad=False)
     table = model.model.embed_tokens.weight
     hearing = Hearing(listener, float(table.std()))
 
-    def align(step: int) -> dict[str, Tensor]:
-        batch = collate(draw_batch(pool, step, BATCH, "align"), torch.Generator().manual_seed(step))
+    def loss(part: Round, step: int) -> dict[str, Tensor]:
+        batch = collate(draw_batch(pool, step, BATCH, part.name), torch.Generator().manual_seed(step))
         with torch.autocast("cpu", torch.bfloat16):
             encoded, rows = hearing(batch)
-            return align_loss(rows, batch, table, chat) | listener.loss(encoded, batch)
+            words = align_loss(rows, batch, table, chat) | listener.loss(encoded, batch)
+            if not part.distils:
+                return words
+            told = distil_loss(rows, batch, model, chat, Random(f"{part.name} {step}"))
+        return {"kl": told} | {name: 0.3 * value for name, value in words.items()}
 
-    def distil(step: int) -> dict[str, Tensor]:
-        batch = collate(draw_batch(pool, step, BATCH, "distil"), torch.Generator().manual_seed(step))
-        with torch.autocast("cpu", torch.bfloat16):
-            encoded, rows = hearing(batch)
-            told = distil_loss(rows, batch, model, chat, Random(f"distil {step}"))
-            kept = align_loss(rows, batch, table, chat) | listener.loss(encoded, batch)
-        return {"kl": told} | {name: 0.3 * value for name, value in kept.items()}
-
-    train(Run(folder / "align.pt", ALIGN_STEPS, muon=0.015, adamw=1e-3), hearing, align)
-    train(Run(folder / "distil.pt", DISTILL_STEPS, muon=0.005, adamw=3e-4), hearing, distil)
+    for part in ROUNDS:
+        run = Run(folder / f"{part.name}.pt", part.steps, part.muon, part.adamw)
+        train(run, hearing, partial(loss, part))
     return hearing.eval()

@@ -75,15 +75,23 @@ def sinusoids(positions: int, width: int) -> Tensor:
 
 
 def collate(samples: Sequence[Sample], generator: torch.Generator | None) -> Batch:
-    """Pad clips to the longest; with a generator, mask bands of time and frequency (SpecAugment, Park et al. 2019)."""
+    """Pad clips to the longest; with a generator, shift them, and mask bands of time and frequency (SpecAugment, Park et al. 2019)."""
     mels = [to_mel(sample) for sample in samples]
     if generator is not None:
         for mel in mels:
+            _shift(mel, generator)
             _mask(mel, generator)
     lengths = torch.tensor([len(mel) for mel in mels])
     labels = [torch.from_numpy(sample.labels).long() for sample in samples]
     padded = pad_sequence(mels, batch_first=True).transpose(1, 2)
     return Batch(list(samples), padded, lengths, pad_sequence(labels, batch_first=True, padding_value=UNLABELLED))
+
+
+def _shift(mel: Tensor, generator: torch.Generator) -> None:
+    """Move formants by up to two mel bands either way, and the level by up to 6 dB."""
+    bands = int(torch.randint(-2, 3, (), generator=generator))
+    mel.copy_(mel[:, (torch.arange(mel.shape[1]) + bands).clamp(0, mel.shape[1] - 1)])
+    mel.add_(0.3 * (float(torch.rand((), generator=generator)) - 0.5))
 
 
 def _mask(mel: Tensor, generator: torch.Generator) -> None:

@@ -59,7 +59,11 @@ COPYING = Part(
 )
 
 
-LONG = Part("long", 200, Mix(turns=12))  # conversations as long as a call becomes
+LONG = Part(  # conversations as long as a call becomes
+    "long",
+    600,
+    Mix({"fixed": 38, "digits": 28, "sum": 10, "repeat": 9, "recall": 8, "unclear": 7}, turns=12),
+)
 
 
 def build_tokenizer(folder: Path) -> Tokenizer:

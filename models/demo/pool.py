@@ -24,9 +24,11 @@ from models.demo.speech import Clip, by_espeak, by_flite, by_people, flite_path,
 from models.demo.voices import TRAINED, Cast
 from models.features import RATE, log_mel
 
-SHARDS, CLIPS = 36, 1000  # about 20 hours
+SHARDS, CLIPS = 52, 1000  # about 30 hours
 RECORDINGS = Path("../shared/data/spoken-digits")
 MIX = Mix({"fixed": 50, "digits": 20, "sum": 14, "repeat": 5, "recall": 4, "unclear": 9})
+WORDS = Mix({"fixed": 74, "digits": 5, "sum": 6, "repeat": 2, "recall": 3, "unclear": 10})  # for rare words
+WORDS_FROM = 36  # the first shard drawn from WORDS
 FOREIGN, NO_SPEECH, PEOPLE, FLITE = 0.04, 0.04, 0.13, 0.28  # shares of the clips
 FRAME = 0.02  # seconds per encoder frame
 
@@ -43,7 +45,7 @@ class Sample:
     ends: list[float]
 
 
-def draw_clip(cast: Cast, babble: NDArray[np.float32], rng: Random) -> Clip:
+def draw_clip(cast: Cast, mix: Mix, babble: NDArray[np.float32], rng: Random) -> Clip:
     """Draw what is said and by whom; where a source is missing espeak-ng speaks instead."""
     share = rng.random()
     if share < FOREIGN:
@@ -51,7 +53,7 @@ def draw_clip(cast: Cast, babble: NDArray[np.float32], rng: Random) -> Clip:
     if share < FOREIGN + NO_SPEECH:
         return no_speech(babble, rng)
     people = share < FOREIGN + NO_SPEECH + PEOPLE
-    utterance = draw_utterance("digits" if people else draw_groups(MIX, 1, rng)[0], rng)
+    utterance = draw_utterance("digits" if people else draw_groups(mix, 1, rng)[0], rng)
     clip = by_people(utterance, RECORDINGS, cast, rng) if people else None
     if clip is None and rng.random() < FLITE:
         clip = by_flite(utterance, cast, rng)
@@ -84,7 +86,7 @@ def frame_labels(clip: Clip, lead: float, frames: int) -> NDArray[np.uint8]:
     return labels
 
 
-def make_shard(path: Path, seed: str, cast: Cast) -> None:
+def make_shard(path: Path, seed: str, cast: Cast, mix: Mix) -> None:
     """Make one shard of CLIPS clips."""
     torch.set_num_threads(1)
     rng = Random(seed)
@@ -92,7 +94,7 @@ def make_shard(path: Path, seed: str, cast: Cast) -> None:
     recent: list[NDArray[np.float32]] = []
     for _ in range(CLIPS):
         babble = np.concatenate(recent) if recent else np.zeros(RATE, np.float32)
-        clip = draw_clip(cast, babble, rng)
+        clip = draw_clip(cast, mix, babble, rng)
         samples.append(hear(clip, Channel(), babble, rng))
         if clip.ends:
             recent = [*recent[-5:], clip.samples]
@@ -141,7 +143,8 @@ def build_pool(folder: Path, shards: int = SHARDS) -> list[Path]:
     paths = [folder / f"{index:03}.npz" for index in range(shards)]
     todo = [path for path in paths if not path.exists()]
     with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
-        made = {workers.submit(make_shard, path, f"speech {path.stem}", TRAINED): path for path in todo}
+        mixes = {path: MIX if int(path.stem) < WORDS_FROM else WORDS for path in todo}
+        made = {workers.submit(make_shard, path, f"speech {path.stem}", TRAINED, mixes[path]): path for path in todo}
         for future, path in made.items():
             future.result()
             print(f"speech {path.stem} of {shards}", flush=True)
