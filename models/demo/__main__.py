@@ -1,7 +1,7 @@
 """Make the demo checkpoint from nothing: `python -m models.demo [--build build/demo] [--out models/demo/checkpoint]`.
 
-Stages, each kept in the build folder and skipped when done: the language model, speech, the encoder, the adapter, the
-checkpoint, the evaluation. A stage that was killed continues where it last saved. To run a stage again, remove its
+Stages, each kept in the build folder and skipped when done: the language model, speech, the encoder, the adapter, reading,
+the checkpoint, the evaluation. A stage that was killed continues where it last saved. To run a stage again, remove its
 file from the build folder.
 """
 
@@ -18,6 +18,7 @@ from models.demo.evaluate import evaluate, write_report
 from models.demo.export import CHECKPOINT, assemble, write_checkpoint
 from models.demo.language import build_tokenizer, train_language_model
 from models.demo.pool import build_pool, load_shard
+from models.demo.reading import train_reading
 from models.demo.tokens import Chat
 
 
@@ -35,6 +36,7 @@ def main(arguments: Sequence[str]) -> None:
     pool = [sample for path in build_pool(options.build) for sample in load_shard(path)]
     listener = train_encoder(options.build, pool)
     hearing = train_adapter(options.build, pool, listener, language, chat)
+    train_reading(options.build, pool, hearing, language, chat)
     model = assemble(hearing, language)
     write_checkpoint(options.out, model, chat)
     write_report(options.build, evaluate(model, chat))

@@ -1,4 +1,4 @@
-"""Stage 5: the checkpoint folder, in the layout in which Ultravox models are published."""
+"""Stage 6: the checkpoint folder, in the layout in which Ultravox models are published."""
 
 import json
 from pathlib import Path

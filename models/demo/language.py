@@ -1,7 +1,7 @@
 """Stage 1: the language model, trained on text dialogues alone.
 
 User turns are typed, or laid out as the adapter will lay out audio (see `tokens.py`), with noise on those positions,
-so that answers hold when the adapter is unsure. Afterwards the model is frozen.
+so that answers hold when the adapter is unsure. The adapter is then trained with the model frozen.
 """
 
 from collections.abc import Sequence
