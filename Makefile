@@ -14,7 +14,7 @@ help:  ## show this
 
 install: .venv/installed  ## create .venv with the pinned packages
 
-run: .venv/installed  ## start Parley on http://127.0.0.1:8080 (ARGS="--port 9000 --voice en-gb" for options)
+run: .venv/installed  ## start Parley on http://127.0.0.1:8080 (ARGS="--port 9000 --voice en-gb-x-rp" for options)
 	@$(BIN)/parley serve $(ARGS)
 
 test: .venv/tested  ## run all tests (ARGS='-m "not slow"' leaves out the minutes)

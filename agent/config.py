@@ -19,7 +19,7 @@ from agent.prompts import Prompts
 from agent.reply import Speculation
 from agent.turn import TurnSettings
 
-INSTRUCTIONS = "You are Parley, a friendly voice agent. Answer briefly, in plain words that sound natural when spoken."
+INSTRUCTIONS = "You are a friendly voice assistant. Answer briefly."
 
 
 ICE_URL = re.compile(r"(stun|turn)s?:(\[[0-9A-Fa-f:.]+\]|[\w.-]+)(:\d{1,5})?(\?transport=(udp|tcp))?", re.ASCII)
