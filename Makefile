@@ -32,7 +32,7 @@ check: .venv/tested tests/web/node_modules tests/clients/node_modules  ## what C
 bench: .venv/installed  ## measure real calls over loopback
 	@$(BIN)/parley bench $(ARGS)
 
-demo: .venv/tested  ## make the demo checkpoint from nothing (under two hours on two cores; resumes)
+demo: .venv/tested  ## make the demo checkpoint from nothing (on two CPU cores; resumes)
 	@$(BIN)/python -m models.demo $(ARGS)
 
 format: .venv/tested  ## format and mend what a tool can mend
