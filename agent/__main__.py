@@ -4,6 +4,7 @@ import importlib
 import sys
 from collections.abc import Callable, Sequence
 
+COMMANDS = {"serve": "agent.serve", "call": "agent.caller.command", "bench": "agent.bench.command"}
 USAGE = """usage: parley COMMAND [options]
 
   serve    start the server; the page and the calls are on http://127.0.0.1:8080
@@ -17,8 +18,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns its exit status: 0 success, 1 failure, 2 wrong usage."""
     command, *rest = (sys.argv[1:] if argv is None else argv) or [""]
     match command:
-        case "serve" | "call" | "bench":
-            run: Callable[[Sequence[str]], int] = importlib.import_module(f"agent.{command}").main
+        case name if name in COMMANDS:
+            run: Callable[[Sequence[str]], int] = importlib.import_module(COMMANDS[name]).main
             return run(rest)
         case "-h" | "--help" | "help":
             print(USAGE)

@@ -12,7 +12,7 @@ import numpy as np
 from agent.audio import FRAME_SECONDS, INPUT_RATE, Frame, SampleHistory, Samples, dbfs
 from agent.echo import AUDIBLE, Echo
 from agent.endpointing import Endpointing, Judgement, expectation
-from agent.objects import EventError
+from agent.realtime.objects import EventError
 from agent.turn import (
     OverlapEnded,
     OverlapStarted,

@@ -3,10 +3,10 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agent import events
 from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge
-from agent.objects import EventError, InputAudio, InputText, Item, NewItem, OutputAudio, OutputText
+from agent.realtime import events
+from agent.realtime.objects import EventError, InputAudio, InputText, Item, NewItem, OutputAudio, OutputText
 from agent.reply import heard_text
 
 

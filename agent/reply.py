@@ -23,8 +23,8 @@ from agent.conversation import Conversation, Message, Text
 from agent.edge import Heard, Speaker
 from agent.endpointing import Judgement
 from agent.engine import Engine, EngineError
-from agent.objects import Failure, StatusDetails
 from agent.prompts import Prompts
+from agent.realtime.objects import Failure, StatusDetails
 from agent.response import ResponseEvents
 from agent.trace import Mark, Status, Trace
 from agent.tts import TTS, TTSError

@@ -7,9 +7,9 @@ Around them, when the server plays the audio out itself, `output_audio_buffer` s
 from dataclasses import dataclass
 from typing import Literal
 
-from agent import events
 from agent.edge import Edge, Heard
-from agent.objects import AudioPart, Item, OutputAudio, Response, StatusDetails
+from agent.realtime import events
+from agent.realtime.objects import AudioPart, Item, OutputAudio, Response, StatusDetails
 from agent.trace import Status, Trace
 
 

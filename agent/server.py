@@ -15,13 +15,13 @@ from typing import Any
 
 from aiohttp import web
 
-from agent import metrics, routes
 from agent.config import Settings
 from agent.edge.webrtc import WebRTCEdge
 from agent.edge.websocket import WebSocketEdge
 from agent.hearing import Hearing
-from agent.keys import MAX_SECRET
-from agent.objects import AudioInput, AudioOutput, SessionAudio, SessionObject, update_session
+from agent.http import metrics, routes
+from agent.http.keys import MAX_SECRET
+from agent.realtime.objects import AudioInput, AudioOutput, SessionAudio, SessionObject, update_session
 from agent.reply import Stages
 from agent.session import Session, turn_detection, turn_settings
 from agent.vad import VAD

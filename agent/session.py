@@ -9,21 +9,21 @@ import asyncio
 from dataclasses import replace
 from typing import Any
 
-from agent import client_events, events
 from agent.answering import Answering, Wait
 from agent.audio import INPUT_RATE, Frame
 from agent.conversation import Audio, Conversation, Message, Text, told
 from agent.edge import Edge
 from agent.hearing import Hearing
 from agent.items import Items
-from agent.objects import (
+from agent.prompts import Prompts, Quiet
+from agent.realtime import client_events, events
+from agent.realtime.objects import (
     EventError,
     SemanticVAD,
     ServerVAD,
     SessionObject,
     update_session,
 )
-from agent.prompts import Prompts, Quiet
 from agent.reply import Stages
 from agent.turn import (
     OverlapEnded,

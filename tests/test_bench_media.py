@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from agent.audio import Resampler
-from agent.bench_calls import endless
-from agent.bench_media import TONES, Tones, main
+from agent.bench.calls import endless
+from agent.bench.media import TONES, Tones, main
 from tests.simulation.loop import run
 
 

@@ -6,8 +6,8 @@ import random
 
 import pytest
 
-from agent import bench_turns
-from agent.bench_turns import Pause, _best, _compare, _cut
+from agent.bench import turns as bench_turns
+from agent.bench.turns import Pause, _best, _compare, _cut
 
 
 def calls(telling: float | None, seed: int = 1):

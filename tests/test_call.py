@@ -14,7 +14,7 @@ import pytest
 import soundfile
 from aiohttp import web
 
-from agent.call import main
+from agent.caller.command import main
 from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
 from agent.reply import Stages

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from agent.caller_audio import Ear, Mouth, audible
+from agent.caller.audio import Ear, Mouth, audible
 from tests.edge.test_rtp import encode, tone
 from tests.simulation.loop import run
 

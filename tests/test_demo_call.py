@@ -5,7 +5,7 @@ import asyncio
 import pytest
 
 from agent import tts
-from agent.caller import call
+from agent.caller.peer import call
 from agent.config import DEMO_MODEL, Settings
 from agent.edge.speaker import OUTPUT_RATE
 from agent.serve import load

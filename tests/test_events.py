@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent import client_events, events
-from agent.objects import EventError, Item, OutputAudio, ServerVAD, SessionObject, update_session
+from agent.realtime import client_events, events
+from agent.realtime.objects import EventError, Item, OutputAudio, ServerVAD, SessionObject, update_session
 
 SESSION = SessionObject(id="call", model="demo", instructions="Be kind.")
 

@@ -5,7 +5,7 @@ import pytest
 
 from agent.audio import Frame, dbfs
 from agent.hearing import Hearing
-from agent.objects import EventError
+from agent.realtime.objects import EventError
 from agent.turn import SpeechStarted, TurnEnded, TurnPaused, TurnSettings
 from tests.simulation.caller import LevelVAD, tone
 

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr
 
-from agent.keys import Keys
+from agent.http.keys import Keys
 
 SETTINGS = {"instructions": "Sing. " * 100, "audio": {"output": {"voice": "alloy"}}}
 

@@ -2,9 +2,9 @@
 
 import re
 
-from agent.caller import call
+from agent.caller.peer import call
 from agent.edge.statistics import Media, Reception, Sending
-from agent.metrics import COUNTERS, GAUGES, add, exposition
+from agent.http.metrics import COUNTERS, GAUGES, add, exposition
 from tests.test_server import QUESTION, ended, get, serving
 
 MEDIA = Media(

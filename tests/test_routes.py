@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager, suppress
 import aiohttp
 import pytest
 
-from agent.caller import call
+from agent.caller.peer import call
 from agent.edge.channel import MAX_WATCHERS
 from agent.edge.websocket import MAX_MESSAGE_BYTES
 from tests.serving import serving

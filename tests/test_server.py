@@ -12,11 +12,11 @@ import psutil
 import pytest
 
 from agent.audio import Resampler
-from agent.caller import CallError, call
+from agent.caller.peer import CallError, call
 from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
+from agent.http.routes import MAX_BODY_BYTES
 from agent.reply import Stages
-from agent.routes import MAX_BODY_BYTES
 from agent.server import Server
 from tests.serving import serving
 from tests.simulation.caller import LevelVAD, ToneVoice, tone

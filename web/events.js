@@ -1,5 +1,5 @@
 /**
- * The OpenAI Realtime events (GA shape) that the page reads and sends, as types; agent/events.py is the other end.
+ * The OpenAI Realtime events (GA shape) that the page reads and sends, as types; agent/realtime/events.py is the other end.
  *
  * Takes and gives JSON texts of the data channel. Times are milliseconds.
  *

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from agent.audio import Frame, Speech
-from agent.client_events import ClientEvent
-from agent.events import ServerEvent
+from agent.realtime.client_events import ClientEvent
+from agent.realtime.events import ServerEvent
 
 
 @dataclass(frozen=True)

@@ -12,10 +12,10 @@ from contextlib import contextmanager
 
 from aiortc import RTCDataChannel
 
-from agent.client_events import ClientEvent, parse
 from agent.edge.mailbox import Outbox
-from agent.events import Error, ServerEvent, SessionCreated, SessionUpdated, refuse, serialise
-from agent.objects import EventError, SessionObject
+from agent.realtime.client_events import ClientEvent, parse
+from agent.realtime.events import Error, ServerEvent, SessionCreated, SessionUpdated, refuse, serialise
+from agent.realtime.objects import EventError, SessionObject
 
 logger = logging.getLogger(__name__)
 

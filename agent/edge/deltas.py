@@ -14,8 +14,8 @@ import numpy as np
 from agent import g711
 from agent.audio import Resampler, Samples, Speech
 from agent.edge import Heard
-from agent.events import OutputAudioDelta
-from agent.objects import PCM, AudioFormat
+from agent.realtime.events import OutputAudioDelta
+from agent.realtime.objects import PCM, AudioFormat
 
 DELTA_SECONDS = 0.2
 """Longest piece of audio in one event: 13 kB as base64, so that a client's limit for a message is never met."""

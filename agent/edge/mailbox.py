@@ -11,7 +11,7 @@ from typing import Protocol
 
 from aiohttp import WSMessage
 
-from agent.client_events import ClientEvent, InputAudioBufferAppend, InputAudioBufferCommit
+from agent.realtime.client_events import ClientEvent, InputAudioBufferAppend, InputAudioBufferCommit
 
 MAX_WAITING_EVENTS = 256
 MAX_WAITING_BYTES = 1024 * 1024

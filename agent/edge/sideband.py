@@ -11,7 +11,7 @@ from aiohttp import WSMsgType
 
 from agent.edge.channel import EventChannel
 from agent.edge.mailbox import Outbox, Socket
-from agent.events import serialise
+from agent.realtime.events import serialise
 
 MAX_UNSENT_BYTES = 1024 * 1024
 """Unsent bytes beyond which whoever does not read is not waited for, and is cut off."""

@@ -20,7 +20,6 @@ from aiortc.exceptions import OperationError
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from agent.audio import Frame
-from agent.client_events import ClientEvent
 from agent.edge.channel import EventChannel
 from agent.edge.codecs import BIT_RATE, BY_NAME
 from agent.edge.microphone import Microphone
@@ -28,7 +27,8 @@ from agent.edge.patches import listen, offer_addresses, receive
 from agent.edge.speaker import PacedSpeaker
 from agent.edge.statistics import Media
 from agent.edge.track import PacedTrack
-from agent.events import ServerEvent
+from agent.realtime.client_events import ClientEvent
+from agent.realtime.events import ServerEvent
 
 OPUS_PARAMETERS = f"minptime=20;useinbandfec=1;usedtx=1;stereo=0;maxaveragebitrate={BIT_RATE}"
 """Copies of lost frames, pauses instead of silence, and one channel: a machine hears no more in two."""

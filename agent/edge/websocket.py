@@ -14,10 +14,10 @@ from aiohttp import WSMessage, WSMsgType
 
 from agent import g711
 from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Frame, Resampler, Samples
-from agent.client_events import ClientEvent, InputAudioBufferAppend, parse
 from agent.edge.deltas import DeltaSpeaker
 from agent.edge.mailbox import Inbox, Outbox, Socket
-from agent.events import (
+from agent.realtime.client_events import ClientEvent, InputAudioBufferAppend, parse
+from agent.realtime.events import (
     ContentPartAdded,
     Error,
     OutputAudioDone,
@@ -28,7 +28,7 @@ from agent.events import (
     refuse,
     serialise,
 )
-from agent.objects import PCM, AudioFormat, EventError
+from agent.realtime.objects import PCM, AudioFormat, EventError
 
 MAX_EVENT_BYTES = 20 * 1024 * 1024 + 4096
 """Largest event that is taken: 15 MiB of audio, OpenAI's limit for one append, as base64."""

@@ -10,7 +10,7 @@ import numpy as np
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSessionDescription
 
 from agent.audio import Samples
-from agent.caller import Caller
+from agent.caller.peer import Caller
 from agent.edge.patches import offer_addresses
 from agent.edge.webrtc import Reach, WebRTCEdge, answer
 

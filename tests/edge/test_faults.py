@@ -9,10 +9,10 @@ import pytest
 from aiortc import RTCSessionDescription
 
 from agent.audio import Speech, dbfs
-from agent.caller import Caller
+from agent.bench.relay import Faults, Relay, relay
+from agent.caller.peer import Caller
 from agent.edge import opus
 from agent.edge.webrtc import Reach, WebRTCEdge, answer
-from agent.relay import Faults, Relay, relay
 from tests.edge.peers import LOOPBACK, offer, tone
 from tests.edge.speech import vowel
 

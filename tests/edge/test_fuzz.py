@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from agent.edge.websocket import WebSocketEdge
 from agent.engine.scripted import ScriptedEngine
 from agent.hearing import Hearing
-from agent.objects import SessionObject
+from agent.realtime.objects import SessionObject
 from agent.reply import Stages
 from agent.session import Session
 from agent.turn import TurnSettings

@@ -14,10 +14,10 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from agent.audio import INPUT_FRAME, Speech, Word
-from agent.client_events import ResponseCancel, SessionUpdate
 from agent.edge import webrtc
 from agent.edge.webrtc import NoPortError, OfferError, Reach, answer
-from agent.events import OutputAudioBuffer
+from agent.realtime.client_events import ResponseCancel, SessionUpdate
+from agent.realtime.events import OutputAudioBuffer
 from tests.edge.peers import LOOPBACK, connected, footprint, offer, tone, vanish
 
 ENOUGH = 20.0

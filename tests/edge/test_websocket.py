@@ -10,12 +10,13 @@ import numpy as np
 import pytest
 from aiohttp import WSMessage, WSMsgType
 
-from agent import events, g711
+from agent import g711
 from agent.audio import Resampler, Speech, Word, dbfs
 from agent.edge import Heard
 from agent.edge.mailbox import MAX_WAITING_EVENTS
 from agent.edge.websocket import AHEAD_BYTES, CLOSE_SECONDS, MAX_EVENT_BYTES, WebSocketEdge
-from agent.objects import G711, AudioInput, AudioOutput, AudioPart, SessionAudio, SessionObject
+from agent.realtime import events
+from agent.realtime.objects import G711, AudioInput, AudioOutput, AudioPart, SessionAudio, SessionObject
 from tests.simulation.caller import tone
 from tests.simulation.loop import run
 

@@ -7,7 +7,17 @@ import jinja2
 import pytest
 
 from models.demo import dialogue, rules, unknown
-from models.demo.conversation import Turn, Utterance, answer, converse, draw_digits, draw_utterance, expand, typed
+from models.demo.conversation import (
+    INTERRUPTED,
+    Turn,
+    Utterance,
+    answer,
+    converse,
+    draw_digits,
+    draw_utterance,
+    expand,
+    typed,
+)
 from models.demo.evaluate import NEW_WORDINGS
 from models.demo.tokens import IGNORED, TEMPLATE, Chat, imagine_audio, place_words, text_row, train_tokenizer
 from models.demo.voices import HELD_OUT, TRAINED
@@ -119,7 +129,7 @@ def test_interrupted_answers_are_cut_between_words_but_the_last_never():
     turns = converse(asked, Random(0), cut=1)
     assert turns[-1].heard is None
     for turn in turns[:-1]:
-        assert STORY.startswith(turn.said)
+        assert STORY.startswith(turn.said.removesuffix(INTERRUPTED))
         assert STORY[len(turn.said)] == " "
 
 
@@ -157,7 +167,7 @@ def test_tokens_give_the_text_back(chat):
 
 def test_rows_are_what_the_chat_template_writes(chat):
     turns = converse([Utterance("greeting", "hello"), Utterance("digits", "one", (1,))], Random(0), cut=0)
-    row = chat.row(turns, [chat.encode("hello"), [chat.audio] * 5], [False, True], "Be brief.")
+    row = chat.row(turns, [chat.encode("hello"), [chat.audio] * 5], [False, True], [("system", "Be brief.")])
     messages = [
         {"role": "system", "content": "Be brief."},
         {"role": "user", "content": "hello"},
@@ -177,7 +187,7 @@ def test_rows_are_what_the_chat_template_writes(chat):
 def test_labels_are_the_answers_and_interrupted_ones_are_not_learnt(chat):
     story = Utterance("story", "tell me a story")
     turns = [Turn(story, STORY, heard="Once upon"), Turn(Utterance("yes", "yes"), "Good.")]
-    row = chat.row(turns, [chat.encode("a"), chat.encode("b")], [False, False], None)
+    row = chat.row(turns, [chat.encode("a"), chat.encode("b")], [False, False])
     assert len(row.ids) == len(row.labels)
     assert [label for label in row.labels if label != IGNORED] == [*chat.encode("Good."), chat.end]
     assert all(label in (IGNORED, token) for token, label in zip(row.ids, row.labels, strict=True))

@@ -167,7 +167,7 @@ def test_losses_are_finite_and_reach_encoder_and_rows(chat):
 
 def test_rows_of_clips_stand_in_their_turns(chat):
     turns = converse([Utterance("yes", "yes"), Utterance("no", "no")], Random(0), cut=0)
-    row = chat.row(turns, [[chat.audio] * 2, [chat.audio] * 3], [True, True], None)
+    row = chat.row(turns, [[chat.audio] * 2, [chat.audio] * 3], [True, True])
     rows = torch.arange(2 * 4).float().reshape(2, 4, 1).expand(2, 4, 256)
     out = insert(torch.full((1, len(row.ids), 256), -1.0), [row], [[1, 0]], rows)
     assert out[0, [i for i, token in enumerate(row.ids) if token == chat.audio], 0].tolist() == [4, 5, 0, 1, 2]

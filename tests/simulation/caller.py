@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from agent import client_events
-from agent import events as wire
 from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Frame, Samples, Speech, Word, dbfs
 from agent.edge.speaker import PacedSpeaker
 from agent.engine import Engine
 from agent.hearing import Hearing
-from agent.objects import AudioInput, EventError, SessionAudio, SessionObject
 from agent.prompts import Prompts
+from agent.realtime import client_events
+from agent.realtime import events as wire
+from agent.realtime.objects import AudioInput, EventError, SessionAudio, SessionObject
 from agent.reply import Speculation, Stages
 from agent.session import Session, turn_detection
 from agent.trace import Trace

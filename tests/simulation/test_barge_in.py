@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent import events
 from agent.engine.scripted import ScriptedEngine
+from agent.realtime import events
 from tests.simulation.caller import Call, Say, Send, ToneVoice, Wait, simulate
 
 STORY = " ".join(f"word{n}" for n in range(40)) + "."

@@ -4,8 +4,8 @@ import json
 
 import pytest
 
-from agent import events
 from agent.engine.scripted import ScriptedEngine
+from agent.realtime import events
 from tests.simulation.caller import Say, Send, ToneVoice, Wait, simulate
 from tests.simulation.loop import DeadlockError, run
 

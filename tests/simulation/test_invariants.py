@@ -11,9 +11,9 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from agent import events
 from agent.audio import Speech, Word
 from agent.engine.scripted import ScriptedEngine
+from agent.realtime import events
 from agent.turn import TurnSettings
 from tests.simulation.caller import RATE, Call, Say, Send, Wait, simulate
 

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from agent import events
 from agent.audio import dbfs
 from agent.engine.scripted import ScriptedEngine
+from agent.realtime import events
 from tests.simulation.caller import Call, Room, Say, Send, ToneVoice, Wait, simulate
 
 STORY = " ".join(f"word{n}" for n in range(24)) + "."

@@ -2,9 +2,9 @@
 
 import pytest
 
-from agent import events
 from agent.engine.scripted import ScriptedEngine
 from agent.prompts import Prompts
+from agent.realtime import events
 from tests.simulation.caller import Say, Send, ToneVoice, Wait, simulate
 
 ENGINE = ScriptedEngine(["Yes."], per_token=0)

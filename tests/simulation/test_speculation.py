@@ -2,10 +2,10 @@
 
 import pytest
 
-from agent import events
 from agent.conversation import Audio
 from agent.engine import Prefill
 from agent.engine.scripted import ScriptedEngine
+from agent.realtime import events
 from agent.reply import Speculation
 from agent.turn import TurnSettings
 from tests.simulation.caller import Call, Say, Send, ToneVoice, Wait, simulate

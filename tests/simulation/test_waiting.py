@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent import events
 from agent.engine.scripted import ScriptedEngine
+from agent.realtime import events
 from agent.reply import Speculation
 from agent.turn import TurnSettings
 from tests.simulation.caller import Say, Send, Wait, simulate

@@ -16,7 +16,7 @@ import aiohttp
 from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessionDescription
 
 from agent.audio import Samples
-from agent.caller_audio import Ear, Mouth
+from agent.caller.audio import Ear, Mouth
 from agent.edge.channel import LABEL
 from agent.edge.patches import listen, offer_addresses, receive
 from agent.edge.track import PacedTrack

@@ -5,7 +5,7 @@ from typing import Any
 
 from aiohttp import web
 
-from agent.objects import EventError
+from agent.realtime.objects import EventError
 
 
 async def read_offer(request: web.Request) -> tuple[str, dict[str, Any]]:

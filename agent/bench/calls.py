@@ -101,7 +101,7 @@ async def measure(counts: Sequence[int]) -> dict[str, float]:
 async def _load(kind: str, count: int) -> tuple[float, float]:
     """The server's thousandths of a core per call, and the lesser share of the frames that arrived, of both ways."""
     process = await asyncio.create_subprocess_exec(
-        sys.executable, "-m", "agent.bench_calls", kind, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
+        sys.executable, "-m", "agent.bench.calls", kind, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     connections: list[RTCPeerConnection] = []
     arrived: list[RtpPacket] = []

@@ -1,4 +1,4 @@
-"""What a caller says and hears, and when: the microphone and the loudspeaker of `agent/caller.py`.
+"""What a caller says and hears, and when: the microphone and the loudspeaker of `agent/caller/peer.py`.
 
 Times are the running loop's, as a person would have them: a sample is said when a microphone would capture it (the last of a frame
 when the frame leaves), and heard when a loudspeaker that plays each packet as it arrives would play it. Audible is what is beyond

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from agent.objects import AudioPart, ErrorDetails, EventError, Item, Response, SessionObject
+from agent.realtime.objects import AudioPart, ErrorDetails, EventError, Item, Response, SessionObject
 
 
 class SessionCreated(BaseModel, frozen=True):

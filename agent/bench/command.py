@@ -19,9 +19,11 @@ from itertools import pairwise
 
 import psutil
 
-from agent import bench_media, bench_turns, tts
+from agent import tts
 from agent.audio import Samples
-from agent.caller import Caller, CallError, Turn, call
+from agent.bench import media as bench_media
+from agent.bench import turns as bench_turns
+from agent.caller.peer import Caller, CallError, Turn, call
 from agent.edge.speaker import OUTPUT_RATE
 
 QUESTIONS = (

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from agent.objects import EventError, NewItem, refusal
+from agent.realtime.objects import EventError, NewItem, refusal
 
 MAX_EVENT_BYTES = 256 * 1024
 """Largest client event over a data channel: Chromium's own limit for a message."""

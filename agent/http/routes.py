@@ -5,11 +5,11 @@ from pathlib import Path
 
 from aiohttp import web
 
-from agent.calls import CallRoutes, Calls, none_of
-from agent.completions import complete
-from agent.keys import Keys
-from agent.middleware import Handler, add_headers, errors_as_json, preflight
-from agent.reports import Reports
+from agent.http.calls import CallRoutes, Calls, none_of
+from agent.http.completions import complete
+from agent.http.keys import Keys
+from agent.http.middleware import Handler, add_headers, errors_as_json, preflight
+from agent.http.reports import Reports
 
 MAX_BODY_BYTES = 512 * 1024
 """A session with long instructions has 100 kB, an offer 3 kB."""

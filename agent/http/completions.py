@@ -20,7 +20,7 @@ from agent import wav
 from agent.audio import INPUT_RATE
 from agent.conversation import Audio, Message, Role, Text
 from agent.engine import Engine, EngineError
-from agent.objects import MAX_TEXT, EventError, refusal
+from agent.realtime.objects import MAX_TEXT, EventError, refusal
 
 MAX_BODY_BYTES = 24 * 1024 * 1024
 """About 5 minutes of speech as 16-bit WAV at 24 kHz, as base64."""

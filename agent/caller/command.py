@@ -11,8 +11,8 @@ from pathlib import Path
 
 from agent import wav
 from agent.audio import INPUT_RATE, Samples
-from agent.caller import Caller, CallError, Turn, call
-from agent.caller_audio import audible
+from agent.caller.audio import audible
+from agent.caller.peer import Caller, CallError, Turn, call
 from agent.edge.speaker import OUTPUT_RATE
 
 

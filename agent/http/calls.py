@@ -16,10 +16,10 @@ from agent.config import Settings
 from agent.edge.sideband import control
 from agent.edge.webrtc import NoPortError, OfferError, Reach, WebRTCEdge, answer
 from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS, WebSocketEdge
-from agent.keys import Keys
-from agent.objects import EventError, SessionObject, refusal
+from agent.http.keys import Keys
+from agent.http.requests import read_json, read_offer
+from agent.realtime.objects import EventError, SessionObject, refusal
 from agent.reply import Stages
-from agent.requests import read_json, read_offer
 
 
 class Calls(Protocol):

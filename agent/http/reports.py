@@ -4,10 +4,10 @@ import contextlib
 
 from aiohttp import web
 
-from agent.calls import Calls, ice_servers
 from agent.edge.webrtc import WebRTCEdge
-from agent.keys import Keys
-from agent.metrics import exposition
+from agent.http.calls import Calls, ice_servers
+from agent.http.keys import Keys
+from agent.http.metrics import exposition
 
 
 class Reports:
