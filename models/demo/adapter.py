@@ -18,10 +18,10 @@ from torch import Tensor, nn
 
 from models.config import ProjectorConfig
 from models.decoder import LanguageModel
-from models.demo.conversation import converse, draw_system, draw_utterance, typed
+from models.demo.conversation import UNFINISHED, converse, draw_opening, draw_utterance, typed
 from models.demo.encoder import AUDIO, Batch, Listener, collate, draw_batch
-from models.demo.language import TEXT, pad_rows
-from models.demo.pool import FRAME, Sample
+from models.demo.language import TEXT, over_loss, pad_rows
+from models.demo.pool import FRAME, Sample, stop_early
 from models.demo.tokens import IGNORED, Chat, Row, place_words
 from models.demo.training import Run, train
 from models.ultravox import Projector
@@ -42,13 +42,12 @@ class Round:
 
 
 ROUNDS = (
-    Round("align", 1000, distils=False, muon=0.015, adamw=1e-3),
-    Round("distil", 1300, distils=True, muon=0.005, adamw=3e-4),
-    Round("align-again", 840, distils=False, muon=0.008, adamw=6e-4),
-    Round("distil-again", 600, distils=True, muon=0.006, adamw=3e-4),
+    Round("align", 3000, distils=False, muon=0.015, adamw=1e-3),
+    Round("distil", 1600, distils=True, muon=0.006, adamw=3e-4),
 )
 BATCH = 48  # clips
 TURNS = 3  # the longest conversation
+STOPPED = 0.25  # share of clips that are ended in one of their pauses
 TEMPERATURE = 2.0
 SHARPNESS = 20.0  # of the softmax over cosines between rows and embeddings
 SILENT_WEIGHT = 0.3  # of slots in which no word ends, which are the most
@@ -91,26 +90,40 @@ def align_loss(rows: Tensor, batch: Batch, table: Tensor, chat: Chat) -> dict[st
     return {"word": (named * weight).sum() / weight.sum(), "distance": (near * weight).sum() / weight.sum()}
 
 
-def distil_loss(rows: Tensor, batch: Batch, model: LanguageModel, chat: Chat, rng: Random) -> Tensor:
+def draw_clips(pool: Sequence[Sample], step: int, name: str) -> Batch:
+    """Draw one step's clips, disturbed, some of them ended in one of their pauses."""
+    rng = Random(f"{name} {step}")
+    drawn = draw_batch(pool, step, BATCH, name)
+    samples = [stop_early(sample, rng) if rng.random() < STOPPED else sample for sample in drawn]
+    return collate(samples, torch.Generator().manual_seed(step))
+
+
+def group(samples: Sequence[Sample], rng: Random) -> list[list[int]]:
+    """Deal clips into conversations of up to TURNS turns; an unfinished one is the last of its conversation."""
+    count, groups = rng.randint(1, TURNS), list[list[int]]([[]])
+    for index in rng.sample(range(len(samples)), len(samples)):
+        groups[-1].append(index)
+        if len(groups[-1]) == count or samples[index].utterance.kind == UNFINISHED:
+            groups.append([])
+    return [chosen for chosen in groups if chosen]
+
+
+def distil_loss(rows: Tensor, batch: Batch, model: LanguageModel, chat: Chat, rng: Random) -> dict[str, Tensor]:
     """Join the clips of a batch to conversations, and compare what the model predicts from audio and from text."""
-    order = list(range(len(batch.samples)))
-    rng.shuffle(order)
-    count = rng.randint(1, TURNS)
-    heard, read, clips = [], [], list[list[int]]()
-    for start in range(0, len(order) - count + 1, count):
-        chosen = order[start : start + count]
+    heard, read, clips = [], [], group(batch.samples, rng)
+    for chosen in clips:
         turns = converse([batch.samples[index].utterance for index in chosen], rng)
-        system = draw_system(rng)
+        opening = draw_opening(turns, rng)
         audio = [[chat.audio] * slots(batch.samples[index]) for index in chosen]
         words = [turn.utterance.words or draw_utterance("unclear", rng).words for turn in turns]
         text = [chat.encode(typed(w, rng)) for w in words]
-        heard.append(chat.row(turns, audio, [True] * count, system))
-        read.append(chat.row(turns, text, [False] * count, system))
-        clips.append(chosen)
-    student = _predict(heard, model, chat, lambda ids: insert(model.embed(ids), heard, clips, rows))
+        heard.append(chat.row(turns, audio, [True] * len(turns), opening))
+        read.append(chat.row(turns, text, [False] * len(turns), opening))
+    hidden, student = _predict(heard, model, chat, lambda ids: insert(model.embed(ids), heard, clips, rows))
     with torch.no_grad():
-        teacher = _predict(read, model, chat, model.embed)
-    return F.kl_div(student, teacher, log_target=True, reduction="batchmean")
+        _, teacher = _predict(read, model, chat, model.embed)
+    told = F.kl_div(student, teacher, log_target=True, reduction="batchmean")
+    return {"kl": told, "over": over_loss(hidden, heard, model, chat)}
 
 
 def insert(embedded: Tensor, conversations: Sequence[Row], clips: Sequence[Sequence[int]], rows: Tensor) -> Tensor:
@@ -126,12 +139,12 @@ def insert(embedded: Tensor, conversations: Sequence[Row], clips: Sequence[Seque
 
 def _predict(
     conversations: Sequence[Row], model: LanguageModel, chat: Chat, embed: Callable[[Tensor], Tensor]
-) -> Tensor:
-    """Give log probabilities at TEMPERATURE just before each label: [labels, vocabulary]."""
+) -> tuple[Tensor, Tensor]:
+    """Give hidden states, and log probabilities at TEMPERATURE just before each label: [labels, vocabulary]."""
     ids, labels = pad_rows(conversations, chat.end)
     hidden = model(embed(ids))
     logits = model.head(hidden[:, :-1][labels[:, 1:] != IGNORED]).float()
-    return (logits / TEMPERATURE).log_softmax(-1)
+    return hidden, (logits / TEMPERATURE).log_softmax(-1)
 
 
 def train_adapter(
@@ -144,14 +157,14 @@ def train_adapter(
     hearing = Hearing(listener, float(table.std()))
 
     def loss(part: Round, step: int) -> dict[str, Tensor]:
-        batch = collate(draw_batch(pool, step, BATCH, part.name), torch.Generator().manual_seed(step))
+        batch = draw_clips(pool, step, part.name)
         with torch.autocast("cpu", torch.bfloat16):
             encoded, rows = hearing(batch)
             words = align_loss(rows, batch, table, chat) | listener.loss(encoded, batch)
             if not part.distils:
                 return words
             told = distil_loss(rows, batch, model, chat, Random(f"{part.name} {step}"))
-        return {"kl": told} | {name: 0.3 * value for name, value in words.items()}
+        return told | {name: 0.3 * value for name, value in words.items()}
 
     for part in ROUNDS:
         run = Run(folder / f"{part.name}.pt", part.steps, part.muon, part.adamw)

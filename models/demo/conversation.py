@@ -12,6 +12,8 @@ from random import Random
 from models.demo import dialogue, rules, unknown
 
 FIXED = {kind.name: kind for kind in dialogue.KINDS}
+UNFINISHED = "unfinished"
+INTERRUPTED = "—"  # ends an answer that was cut, in what the agent gives its model
 _GROUP = re.compile(r"\(([^()]*)\)")
 _LISTS = {
     "{noun}": unknown.NOUNS,
@@ -33,7 +35,10 @@ class Utterance:
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """One utterance and the answer. `heard` is what the caller heard of it before interrupting; None is all."""
+    """One utterance and the answer. `heard` is what the caller heard of it before interrupting; None is all.
+
+    An utterance of the kind UNFINISHED has no answer, and is the last.
+    """
 
     utterance: Utterance
     answer: str
@@ -42,6 +47,11 @@ class Turn:
     @property
     def said(self) -> str:
         return self.answer if self.heard is None else self.heard
+
+    @property
+    def over(self) -> bool:
+        """Whether the caller has finished speaking."""
+        return self.utterance.kind != UNFINISHED
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +63,7 @@ class Mix:
     )
     turns: int = 4
     digits: int = 4  # the longest string of digits
+    unfinished: float = 0.12  # share of conversations whose last utterance is broken off
 
 
 def expand(pattern: str, rng: Random) -> str:
@@ -113,7 +124,7 @@ def converse(utterances: Sequence[Utterance], rng: Random, cut: float = 0.15) ->
     """Answer utterances in order; each answer but the last may have been interrupted, with probability `cut`."""
     turns: list[Turn] = []
     for index, utterance in enumerate(utterances):
-        text = answer(utterance, turns)
+        text = answer(utterance, turns) if utterance.kind != UNFINISHED else ""
         last = index == len(utterances) - 1
         turns.append(Turn(utterance, text, None if last or rng.random() >= cut else _cut(text, rng)))
     return turns
@@ -137,6 +148,12 @@ def answer(utterance: Utterance, before: Sequence[Turn] = ()) -> str:
             return FIXED[name].answer
 
 
+def break_off(utterance: Utterance, words: int) -> Utterance:
+    """Keep the first words of an utterance; it is unfinished unless that is all of them."""
+    spoken = utterance.words.split()
+    return utterance if words >= len(spoken) else Utterance(UNFINISHED, " ".join(spoken[:words]))
+
+
 def recall(utterance: Utterance) -> str:
     """Say what an utterance was about."""
     match utterance.kind:
@@ -155,11 +172,21 @@ def recall(utterance: Utterance) -> str:
             return FIXED[name].recall
 
 
-def draw_system(rng: Random) -> str | None:
-    """Draw a system message: mostly none, else one to three of the known sentences."""
-    if rng.random() < 0.5:
-        return None
-    return " ".join(rng.sample(unknown.SYSTEMS, rng.choice((1, 1, 2, 3))))
+def draw_opening(turns: Sequence[Turn], rng: Random) -> list[tuple[str, str]]:
+    """Draw what stands before the caller's first words, as (role, text): instructions, a greeting, both or neither."""
+    opening = []
+    if (share := rng.random()) > 0.4:
+        drawn = _instruction if share > 0.7 else lambda rng: rng.choice(unknown.SYSTEMS)
+        opening.append(("system", " ".join(drawn(rng) for _ in range(rng.choice((1, 1, 2, 3))))))
+    if rng.random() < 0.15 and turns[0].utterance.kind != "repeat":
+        opening.append(("assistant", fill(rng.choice(unknown.GREETINGS), rng)))
+    return opening
+
+
+def _instruction(rng: Random) -> str:
+    sentence = fill(expand(rng.choice(unknown.INSTRUCTIONS), rng), rng)
+    sentence = sentence.replace("{ask}", draw_utterance("fixed", rng).words)
+    return sentence.replace("{foreign}", rng.choice(unknown.FOREIGN[rng.choice(("de", "fr", "es"))]))
 
 
 def typed(words: str, rng: Random) -> str:
@@ -188,4 +215,5 @@ def _prefixed(words: str, rng: Random, share: float) -> str:
 
 def _cut(text: str, rng: Random) -> str:
     words = text.split()
-    return " ".join(words[: rng.randrange(1, len(words))]) if len(words) > 1 else text
+    said = " ".join(words[: rng.randrange(1, len(words))]) if len(words) > 1 else text
+    return said + (INTERRUPTED if rng.random() < 0.7 else "")

@@ -22,7 +22,7 @@ from models.demo.training import Run, train
 from models.ultravox import AudioEncoder
 
 AUDIO = AudioConfig(width=192, layers=4, heads=3, feedforward=768)
-STEPS = 1000
+STEPS = 1200
 BATCH = 56  # clips
 BLANK = len(PHONES)
 

@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from models.cache import Cache
 from models.config import RopeConfig, TextConfig
 from models.decoder import LanguageModel
-from models.demo.conversation import Mix, Turn, converse, draw_groups, draw_utterance
+from models.demo.conversation import Mix, Turn, break_off, converse, draw_groups, draw_utterance
 from models.demo.tokens import IGNORED, VOCABULARY, Chat, Row, text_row, train_tokenizer
 from models.demo.training import Run, train
 
@@ -36,6 +36,7 @@ TEXT = TextConfig(
     rope=RopeConfig(theta=10000.0),
     tied=True,
 )
+OVER_WEIGHT = 0.2  # of what foretells the end of the turn, against the answers
 BATCH = 64  # conversations of one turn; of more turns proportionally fewer
 SORTED = 4  # batches drawn at once and sorted by length, which halves the padding
 
@@ -127,7 +128,18 @@ def loss(model: LanguageModel, chat: Chat, part: Part, step: int) -> dict[str, T
     with torch.autocast("cpu", torch.bfloat16):
         hidden = model(noisy(model.embed(ids), rows, torch.Generator().manual_seed(step)))
         logits = model.head(hidden[:, :-1][labels[:, 1:] != IGNORED])
-    return {"loss": F.cross_entropy(logits.float(), labels[:, 1:][labels[:, 1:] != IGNORED])}
+        over = over_loss(hidden, rows, model, chat)
+    return {"loss": F.cross_entropy(logits.float(), labels[:, 1:][labels[:, 1:] != IGNORED]), "over": over}
+
+
+def over_loss(hidden: Tensor, rows: Sequence[Row], model: LanguageModel, chat: Chat) -> Tensor:
+    """Foretell at the end of a spoken turn the end-of-turn token if the caller has finished, else a pause."""
+    places = [(index, position) for index, row in enumerate(rows) for position, _ in row.over]
+    tokens = [chat.end if over else chat.pause for row in rows for _, over in row.over]
+    if not tokens:
+        return hidden.new_zeros(())
+    of, at = torch.tensor(places).T
+    return OVER_WEIGHT * F.cross_entropy(model.head(hidden[of, at]).float(), torch.tensor(tokens))
 
 
 def draw_rows(part: Part, step: int, chat: Chat) -> list[Row]:
@@ -143,7 +155,11 @@ def draw_rows(part: Part, step: int, chat: Chat) -> list[Row]:
 
 
 def draw_turns(mix: Mix, count: int, rng: Random) -> list[Turn]:
-    return converse([draw_utterance(group, rng, mix.digits) for group in draw_groups(mix, count, rng)], rng)
+    utterances = [draw_utterance(group, rng, mix.digits) for group in draw_groups(mix, count, rng)]
+    words = len(utterances[-1].words.split())
+    if words > 1 and rng.random() < mix.unfinished:
+        utterances[-1] = break_off(utterances[-1], rng.randrange(1, words))
+    return converse(utterances, rng)
 
 
 def pad_rows(rows: Sequence[Row], pad: int) -> tuple[Tensor, Tensor]:

@@ -8,7 +8,7 @@ import json
 import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from multiprocessing import get_context
 from pathlib import Path
 from random import Random
@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from models.demo.augment import Channel, disturb, pad
-from models.demo.conversation import Mix, Utterance, draw_groups, draw_utterance
+from models.demo.conversation import Mix, Utterance, break_off, draw_groups, draw_utterance
 from models.demo.phones import UNLABELLED
 from models.demo.speech import Clip, by_espeak, by_flite, by_people, flite_path, foreign, no_speech
 from models.demo.voices import TRAINED, Cast
@@ -31,6 +31,7 @@ WORDS = Mix({"fixed": 74, "digits": 5, "sum": 6, "repeat": 2, "recall": 3, "uncl
 WORDS_FROM = 36  # the first shard drawn from WORDS
 FOREIGN, NO_SPEECH, PEOPLE, FLITE = 0.04, 0.04, 0.13, 0.28  # shares of the clips
 FRAME = 0.02  # seconds per encoder frame
+MEL_FRAME = 0.01
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +72,33 @@ def hear(clip: Clip, channel: Channel, babble: NDArray[np.float32] | None, rng: 
     labels = frame_labels(clip, lead, -(-len(quantised) // 2))
     ends = [end + lead for end in clip.ends]
     return Sample(clip.utterance, clip.source, quantised, labels, np.array(clip.sequence, np.uint8), ends)
+
+
+def stop_early(sample: Sample, rng: Random) -> Sample:
+    """End a clip in a pause after any of its words: mostly unfinished, or all there with less silence than it had.
+
+    The pause is the clip's own last silence, drawn out as long as it must be.
+    """
+    silence = sample.mel[round(sample.ends[-1] / MEL_FRAME) + 5 :] if sample.ends else sample.mel[:0]
+    if len(silence) < 8:
+        return sample
+    words = rng.randint(1, len(sample.ends))
+    end = round(sample.ends[words - 1] / MEL_FRAME) + rng.randint(0, 4)
+    pause = np.resize(np.concatenate((silence, silence[::-1])), (rng.randint(8, 60), silence.shape[1]))
+    mel = np.concatenate((sample.mel[:end], pause))
+    labels = np.zeros(-(-len(mel) // 2), np.uint8)
+    kept = sample.labels[: end // 2]
+    labels[: len(kept)] = kept
+    labels[len(kept) :] = UNLABELLED if UNLABELLED in kept else 0
+    sequence = sample.sequence if words == len(sample.ends) else sample.sequence[:0]
+    return replace(
+        sample,
+        utterance=break_off(sample.utterance, words),
+        mel=mel,
+        labels=labels,
+        sequence=sequence,
+        ends=sample.ends[:words],
+    )
 
 
 def frame_labels(clip: Clip, lead: float, frames: int) -> NDArray[np.uint8]:

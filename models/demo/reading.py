@@ -13,16 +13,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.decoder import LanguageModel
-from models.demo.adapter import BATCH, Hearing, insert, slots
-from models.demo.conversation import converse, draw_system
-from models.demo.encoder import collate, draw_batch
-from models.demo.language import LONG, loss, pad_rows
+from models.demo.adapter import Hearing, draw_clips, group, insert, slots
+from models.demo.conversation import converse, draw_opening
+from models.demo.language import LONG, loss, over_loss, pad_rows
 from models.demo.pool import Sample
 from models.demo.tokens import IGNORED, Chat, Row
 from models.demo.training import Run, train
 
-STEPS = 500
-TURNS = 3
+STEPS = 1000
 
 
 def train_reading(folder: Path, pool: Sequence[Sample], hearing: Hearing, model: LanguageModel, chat: Chat) -> None:
@@ -33,19 +31,16 @@ def train_reading(folder: Path, pool: Sequence[Sample], hearing: Hearing, model:
     def answers(step: int) -> dict[str, Tensor]:
         if step % 2:
             return loss(model, chat, LONG, step)
-        return {"heard": _heard(pool, hearing, model, chat, step)}
+        return _heard(pool, hearing, model, chat, step)
 
     train(Run(folder / "reading.pt", STEPS, muon=0.004, adamw=3e-4), model, answers)
     model.eval()
 
 
-def _heard(pool: Sequence[Sample], hearing: Hearing, model: LanguageModel, chat: Chat, step: int) -> Tensor:
+def _heard(pool: Sequence[Sample], hearing: Hearing, model: LanguageModel, chat: Chat, step: int) -> dict[str, Tensor]:
     """Predict the answers of conversations made of one batch of clips."""
-    batch = collate(draw_batch(pool, step // 2, BATCH, "reading"), torch.Generator().manual_seed(step))
-    rng = Random(f"reading {step}")
-    order = rng.sample(range(BATCH), BATCH)
-    count = rng.randint(1, TURNS)
-    chosen = [order[start : start + count] for start in range(0, BATCH - count + 1, count)]
+    batch, rng = draw_clips(pool, step // 2, "reading"), Random(f"reading {step}")
+    chosen = group(batch.samples, rng)
     heard = [_conversation([batch.samples[index] for index in clips], chat, rng) for clips in chosen]
     ids, labels = pad_rows(heard, chat.end)
     with torch.autocast("cpu", torch.bfloat16):
@@ -53,10 +48,11 @@ def _heard(pool: Sequence[Sample], hearing: Hearing, model: LanguageModel, chat:
             rows = hearing(batch)[1]
         hidden = model(insert(model.embed(ids), heard, chosen, rows))
         logits = model.head(hidden[:, :-1][labels[:, 1:] != IGNORED])
-    return F.cross_entropy(logits.float(), labels[:, 1:][labels[:, 1:] != IGNORED])
+        over = over_loss(hidden, heard, model, chat)
+    return {"heard": F.cross_entropy(logits.float(), labels[:, 1:][labels[:, 1:] != IGNORED]), "heard over": over}
 
 
 def _conversation(samples: Sequence[Sample], chat: Chat, rng: Random) -> Row:
     turns = converse([sample.utterance for sample in samples], rng)
     audio = [[chat.audio] * slots(sample) for sample in samples]
-    return chat.row(turns, audio, [True] * len(turns), draw_system(rng))
+    return chat.row(turns, audio, [True] * len(turns), draw_opening(turns, rng))

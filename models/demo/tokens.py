@@ -13,7 +13,7 @@ from random import Random
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from models.demo import rules, unknown
-from models.demo.conversation import FIXED, Turn, draw_system, draw_utterance, typed
+from models.demo.conversation import FIXED, INTERRUPTED, Turn, draw_opening, draw_utterance, typed
 
 VOCABULARY = 1408
 SPECIALS = (
@@ -68,7 +68,7 @@ def _corpus(rng: Random) -> Iterator[str]:
     numbers = [f"{before}{word}" for word in rules.NUMBERS for before in (" ", "\n")]
     said = [text for kind in FIXED.values() for text in (kind.answer, kind.recall)]
     said += (rules.UNCLEAR, rules.UNCLEAR_RECALL, rules.REPEAT, rules.REPEAT_FIRST, rules.REPEAT_RECALL)
-    said += (rules.RECALL_FIRST, rules.RECALL_RECALL, "system\nuser\nassistant\n\n")
+    said += (rules.RECALL_FIRST, rules.RECALL_RECALL, "system\nuser\nassistant\n\n", f"a{INTERRUPTED}")
     for _ in range(100):
         yield from (*heard, *numbers, *(number.title() for number in numbers))
         yield from said
@@ -81,13 +81,15 @@ class Row:
     """One conversation as tokens. `labels` holds the answers' tokens and IGNORED; `spoken` lists [start, end) of audio.
 
     `places` says at a digit of the caller which one of the string it is (from 0), and just before a digit of the
-    answer which one comes now; IGNORED elsewhere.
+    answer which one comes now; IGNORED elsewhere. `over` says of the last position of a spoken turn whether the caller
+    has finished.
     """
 
     ids: list[int]
     labels: list[int]
     spoken: list[tuple[int, int]]
     places: list[int]
+    over: list[tuple[int, bool]]
 
 
 class Chat:
@@ -113,16 +115,26 @@ class Chat:
     def message(self, role: str, content: list[int]) -> list[int]:
         return [*self.encode(f"<|start_header_id|>{role}<|end_header_id|>\n\n"), *content, self.end]
 
-    def row(self, turns: Sequence[Turn], users: Sequence[list[int]], spoken: Sequence[bool], system: str | None) -> Row:
+    def row(
+        self,
+        turns: Sequence[Turn],
+        users: Sequence[list[int]],
+        spoken: Sequence[bool],
+        opening: Sequence[tuple[str, str]] = (),
+    ) -> Row:
         """Join turns whose user parts are given as tokens; only answers that were not interrupted are labels."""
         ids, labels, spans = [self.begin], [IGNORED], list[tuple[int, int]]()
-        places = dict[int, int]()
-        if system is not None:
-            ids += self.message("system", self.encode(system))
+        places, over = dict[int, int](), list[tuple[int, bool]]()
+        for role, text in opening:
+            ids += self.message(role, self.encode(text))
         for turn, user, is_audio in zip(turns, users, spoken, strict=True):
             ids += self.message("user", user)
             if is_audio:
                 spans.append((len(ids) - 1 - len(user), len(ids) - 1))
+                over += [(len(ids) - 2, turn.over)] if turn.utterance.words else []
+            if not turn.over:
+                labels += [IGNORED] * (len(ids) - len(labels))
+                break
             reply = self.message("assistant", self.encode(turn.said))
             head = len(reply) - 1 - len(self.encode(turn.said))
             labels += [IGNORED] * (len(ids) - len(labels) + head)
@@ -132,7 +144,7 @@ class Chat:
                 places |= self._places([(at, ids[at]) for at in asked])
                 places |= self._places([(len(ids) + at - 1, reply[at]) for at in range(head, len(reply))])
             ids += reply
-        return Row(ids, labels, spans, [places.get(at, IGNORED) for at in range(len(ids))])
+        return Row(ids, labels, spans, [places.get(at, IGNORED) for at in range(len(ids))], over)
 
     def _places(self, tokens: Sequence[tuple[int, int]]) -> dict[int, int]:
         return {at: place for place, at in enumerate(at for at, token in tokens if token in self.digits)}
@@ -165,7 +177,7 @@ def imagine_audio(words: str, chat: Chat, rng: Random) -> list[int]:
         )
         ends.append(time)
         tokens.append(_misheard(word, chat, rng) if len(spoken) > 2 else chat.word(word))
-    return place_words(tokens, ends, int(time + rng.uniform(2, 6)), chat.pause)
+    return place_words(tokens, ends, int(time + rng.uniform(1, 6)), chat.pause)
 
 
 def _misheard(word: str, chat: Chat, rng: Random) -> int:
@@ -177,9 +189,9 @@ def _misheard(word: str, chat: Chat, rng: Random) -> int:
 
 def text_row(turns: Sequence[Turn], chat: Chat, rng: Random, spoken_share: float = 0.75) -> Row:
     """Write a conversation for text-only training: most user turns laid out as audio, the others typed."""
-    spoken = [rng.random() < spoken_share for _ in turns]
+    spoken = [rng.random() < spoken_share or not turn.over for turn in turns]
     users = []
     for turn, is_audio in zip(turns, spoken, strict=True):
         words = turn.utterance.words
         users.append(imagine_audio(words, chat, rng) if is_audio else chat.encode(typed(words, rng)))
-    return chat.row(turns, users, spoken, draw_system(rng))
+    return chat.row(turns, users, spoken, draw_opening(turns, rng))

@@ -174,6 +174,32 @@ FOREIGN = {  # espeak-ng voice: sentences
     """),
 }
 
+GREETINGS = (  # what an agent may say before its caller has said anything
+    "Hello! I am Parley. How can I help you?",
+    "Hello, how can I help you?",
+    "Hi there! What can I do for you today?",
+    "Good morning. This is Parley.",
+    "Welcome! Ask me anything.",
+    "Hello, you have reached the {noun} office in {place}. What can I do for you?",
+    "Hi, this is {name} speaking.",
+)
+
+INSTRUCTIONS = (  # sentences of system messages, which the demo model must not mind
+    "You are (a|an|the) ({adjective} |helpful |friendly |polite |)({noun} |)(assistant|agent|guide|receptionist|expert|teacher|bot)( of a {noun} company| in {place}|).",
+    "You (work|answer the phone|speak) for (a|the) {adjective} {noun} (shop|company|office|hotel|school)( in {place}|).",
+    "Your name is {name}.",
+    "(The caller|The user|The person that you talk to) is (called {name}|from {place}|{adjective}|a {noun}).",
+    "(Always|Never|Do not|Please) {verb} the {noun}( before you {verb} the {noun}| when you are asked| without a {noun}|).",
+    "(Never|Do not|Always) (talk|speak|ask) about (the|a|{adjective}) {noun}(s|).",
+    "If (the caller|the user|someone) wants (a|the) {noun}, {verb} (it|the {noun}|a {adjective} {noun}).",
+    "If (the caller|the user|someone) says {ask}, (be|sound|stay) {adjective}.",
+    "(Answer|Speak|Reply|Respond) (slowly|briefly|kindly|in one sentence|in few words|clearly|in English|with care).",
+    "(Keep|Make) (it|your answers|replies) (short|simple|natural|warm|{adjective}).",
+    "(Today|It) is (Monday|Tuesday|Friday|Sunday|a {adjective} day)( in {place}|).",
+    "(You can|You may|You must) {verb} (a|the|any) {noun}.",
+    "{foreign}",
+)
+
 SYSTEMS = (  # system messages that may stand before a conversation; the demo model must not mind them
     "You are Parley, a helpful voice agent.",
     "You are a helpful assistant.",
