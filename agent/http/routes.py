@@ -14,7 +14,7 @@ from agent.http.reports import Reports
 MAX_BODY_BYTES = 512 * 1024
 """A session with long instructions has 100 kB, an offer 3 kB."""
 
-WEB = Path(__file__).resolve().parent.parent / "web"
+WEB = Path(__file__).resolve().parent.parent.parent / "web"
 
 
 def application(server: Calls) -> web.Application:
