@@ -130,7 +130,7 @@ def test_interrupted_answers_are_cut_between_words_but_the_last_never():
     assert turns[-1].heard is None
     for turn in turns[:-1]:
         assert STORY.startswith(turn.said.removesuffix(INTERRUPTED))
-        assert STORY[len(turn.said)] == " "
+        assert STORY[len(turn.said.removesuffix(INTERRUPTED))] == " "
 
 
 def test_draws_are_the_same_for_a_seed_and_bounded():
