@@ -8,7 +8,7 @@ from typing import Literal
 
 from agent.audio import Samples
 
-Role = Literal["system", "user", "assistant"]
+Role = Literal["system", "user", "assistant", "tool"]
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,30 @@ class Audio:
 
 
 @dataclass(frozen=True)
+class FunctionCall:
+    """The only content of an assistant's message that calls a function."""
+
+    call_id: str
+    name: str
+    arguments: str
+    """A JSON object as text, as the model wrote it."""
+
+
+@dataclass(frozen=True)
+class FunctionOutput:
+    """The only content of a tool's message: what a call gave, as text."""
+
+    call_id: str
+    output: str
+
+
+@dataclass(frozen=True)
 class Message:
-    """One turn of one party."""
+    """One turn of one party, a function's call, or its result."""
 
     id: str
     role: Role
-    content: tuple[Text | Audio, ...]
+    content: tuple[Text | Audio | FunctionCall | FunctionOutput, ...]
     interrupted: bool = False
     """The caller spoke over it: the text ends with the last word heard."""
     spoken: bool = False

@@ -3,10 +3,25 @@
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.conversation import Audio, Conversation, Message, Text
+from agent.conversation import Audio, Conversation, FunctionCall, FunctionOutput, Message, Text
 from agent.edge import Edge
 from agent.realtime import events
-from agent.realtime.objects import EventError, InputAudio, InputText, Item, NewItem, OutputAudio, OutputText
+from agent.realtime.objects import (
+    AnyItem,
+    Content,
+    EventError,
+    FunctionCallItem,
+    FunctionCallOutputItem,
+    InputAudio,
+    InputText,
+    Item,
+    NewFunctionCall,
+    NewFunctionOutput,
+    NewItem,
+    NewMessage,
+    OutputAudio,
+    OutputText,
+)
 from agent.reply import heard_text
 
 
@@ -34,7 +49,7 @@ class Items:
         item_id = item.id or new_id
         if self.conversation.find(item_id):
             raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
-        self.add(Message(item_id, item.role, (Text("".join(part.text for part in item.content)),)))
+        self.add(as_message(item, item_id))
 
     def retrieve(self, item_id: str) -> None:
         """Show an item. Raises EventError when there is none."""
@@ -62,17 +77,45 @@ class Items:
         raise EventError(f"item_{verb}_invalid_item_id", f"There is no item {item_id!r} to {verb}.", "item_id")
 
 
-def as_item(message: Message) -> Item:
+def as_message(item: NewItem, item_id: str) -> Message:
+    """What a client wrote, as the conversation keeps it."""
+    match item:
+        case NewFunctionCall():
+            call = FunctionCall(item.call_id or item_id, item.name, item.arguments)
+            return Message(item_id, "assistant", (call,))
+        case NewFunctionOutput():
+            return Message(item_id, "tool", (FunctionOutput(item.call_id, item.output),))
+        case NewMessage():
+            return Message(item_id, item.role, (Text("".join(part.text for part in item.content)),))
+
+
+def as_item(message: Message) -> AnyItem:
     """A message on the wire, without its audio."""
-    content = tuple(
-        InputAudio()
-        if isinstance(part, Audio)
-        else OutputAudio(transcript=part.text)
-        if message.spoken
-        else OutputText(text=part.text)
-        if message.role == "assistant"
-        else InputText(text=part.text)
-        for part in message.content or (Text(""),)
-    )
+    match message.content:
+        case (FunctionCall(call_id=call_id, name=name, arguments=arguments),):
+            return FunctionCallItem(id=message.id, call_id=call_id, name=name, arguments=arguments)
+        case (FunctionOutput(call_id=call_id, output=output),):
+            return FunctionCallOutputItem(id=message.id, call_id=call_id, output=output)
+        case _:
+            return _as_message_item(message)
+
+
+def _as_message_item(message: Message) -> Item:
+    assert message.role != "tool", "a tool's message holds its output"
+    content = tuple(_as_content(message, part) for part in message.content or (Text(""),))
     status: Literal["completed", "incomplete"] = "incomplete" if message.interrupted else "completed"
     return Item(id=message.id, role=message.role, status=status, content=content)
+
+
+def _as_content(message: Message, part: Text | Audio | FunctionCall | FunctionOutput) -> Content:
+    match part:
+        case Audio():
+            return InputAudio()
+        case Text(text) if message.spoken:
+            return OutputAudio(transcript=text)
+        case Text(text) if message.role == "assistant":
+            return OutputText(text=text)
+        case Text(text):
+            return InputText(text=text)
+        case FunctionCall() | FunctionOutput():
+            raise AssertionError("a call or its output is the only content of its message")

@@ -101,3 +101,31 @@ def test_a_bad_session_update_names_its_field():
             SESSION, {"audio": {"input": {"turn_detection": {"type": "server_vad", "silence_duration_ms": -1}}}}
         )
     assert caught.value.param.startswith("session.audio.input.turn_detection")
+
+
+TOOL = {"type": "function", "name": "get_weather", "description": "Tell the weather.", "parameters": {"type": "object"}}
+
+
+def test_tools_are_validated_and_cleared():
+    with_tool = update_session(SESSION, {"tools": [TOOL], "tool_choice": {"type": "function", "name": "get_weather"}})
+    assert with_tool.model_dump()["tools"] == (TOOL,)
+    assert with_tool.tool_choice.name == "get_weather"
+    cleared = update_session(with_tool, {"tools": [], "tool_choice": "auto"})
+    assert cleared.tools == ()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"tools": [TOOL, TOOL]},
+        {"tools": [{**TOOL, "name": "get weather"}]},
+        {"tools": [{**TOOL, "parameters": "city"}]},
+        {"tools": [{"type": "mcp", "server_label": "x", "server_url": "https://example.org"}]},
+        {"tool_choice": {"type": "function", "name": "unknown"}},
+        {"tool_choice": "always"},
+    ],
+)
+def test_tools_that_cannot_be_called_are_refused(changes):
+    with pytest.raises(EventError) as caught:
+        update_session(SESSION, changes)
+    assert caught.value.code == "invalid_value"

@@ -8,7 +8,7 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from agent.realtime.objects import AudioPart, ErrorDetails, EventError, Item, Response, SessionObject
+from agent.realtime.objects import AnyItem, AudioPart, ErrorDetails, EventError, Response, SessionObject
 
 
 class SessionCreated(BaseModel, frozen=True):
@@ -69,7 +69,7 @@ class ItemAdded(BaseModel, frozen=True):
 
     type: Literal["conversation.item.added"] = "conversation.item.added"
     previous_item_id: str | None
-    item: Item
+    item: AnyItem
 
 
 class ItemDone(BaseModel, frozen=True):
@@ -77,7 +77,7 @@ class ItemDone(BaseModel, frozen=True):
 
     type: Literal["conversation.item.done"] = "conversation.item.done"
     previous_item_id: str | None
-    item: Item
+    item: AnyItem
 
 
 class ItemTruncated(BaseModel, frozen=True):
@@ -93,7 +93,7 @@ class ItemRetrieved(BaseModel, frozen=True):
     """An item as it is now, without its audio."""
 
     type: Literal["conversation.item.retrieved"] = "conversation.item.retrieved"
-    item: Item
+    item: AnyItem
 
 
 class ItemDeleted(BaseModel, frozen=True):
@@ -123,7 +123,7 @@ class OutputItemAdded(BaseModel, frozen=True):
     type: Literal["response.output_item.added"] = "response.output_item.added"
     response_id: str
     output_index: int = 0
-    item: Item
+    item: AnyItem
 
 
 class OutputItemDone(BaseModel, frozen=True):
@@ -132,7 +132,7 @@ class OutputItemDone(BaseModel, frozen=True):
     type: Literal["response.output_item.done"] = "response.output_item.done"
     response_id: str
     output_index: int = 0
-    item: Item
+    item: AnyItem
 
 
 class ContentPartAdded(BaseModel, frozen=True):
@@ -201,6 +201,29 @@ class OutputAudioDone(BaseModel, frozen=True):
     content_index: int = 0
 
 
+class FunctionCallArgumentsDelta(BaseModel, frozen=True):
+    """More of the arguments of a function's call."""
+
+    type: Literal["response.function_call_arguments.delta"] = "response.function_call_arguments.delta"
+    response_id: str
+    item_id: str
+    output_index: int
+    call_id: str
+    delta: str
+
+
+class FunctionCallArgumentsDone(BaseModel, frozen=True):
+    """All the arguments of a function's call."""
+
+    type: Literal["response.function_call_arguments.done"] = "response.function_call_arguments.done"
+    response_id: str
+    item_id: str
+    output_index: int
+    call_id: str
+    name: str
+    arguments: str
+
+
 class OutputAudioBuffer(BaseModel, frozen=True):
     """The first audio of a response left (started), the last did (stopped), or the rest was dropped (cleared)."""
 
@@ -258,6 +281,8 @@ ServerEvent = (
     | TranscriptDone
     | OutputAudioDelta
     | OutputAudioDone
+    | FunctionCallArgumentsDelta
+    | FunctionCallArgumentsDone
     | OutputAudioBuffer
     | TurnTrace
     | Error

@@ -4,9 +4,11 @@ Validation and JSON by pydantic; unknown keys are ignored, as clients send newer
 whole milliseconds.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, Field, ValidationError
+from pydantic import BaseModel, Field, ValidationError, model_validator
+
+from agent.realtime.tools import MAX_TOOLS, FunctionName, FunctionTool, ToolChoice, check
 
 MAX_TEXT = 64 * 1024
 """Characters of one text; far beyond what a model's context holds."""
@@ -81,7 +83,17 @@ class SessionObject(BaseModel, frozen=True):
     model: str
     output_modalities: tuple[Literal["audio"]] = ("audio",)
     instructions: str = Field(max_length=MAX_TEXT)
+    tools: tuple[FunctionTool, ...] = Field(default=(), max_length=MAX_TOOLS)
+    tool_choice: ToolChoice = "auto"
     audio: SessionAudio = SessionAudio()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        check(self.tools, self.tool_choice)
+        return self
+
+
+ItemId = Annotated[str, Field(min_length=1, max_length=64)]
 
 
 class InputText(BaseModel, frozen=True):
@@ -115,6 +127,30 @@ class OutputAudio(BaseModel, frozen=True):
 Content = Annotated[InputText | InputAudio | OutputText | OutputAudio, Field(discriminator="type")]
 
 
+class FunctionCallItem(BaseModel, frozen=True):
+    """A function that the model wants to be called."""
+
+    id: str
+    object: Literal["realtime.item"] = "realtime.item"
+    type: Literal["function_call"] = "function_call"
+    status: Literal["in_progress", "completed", "incomplete"] = "completed"
+    call_id: str
+    name: str
+    arguments: str
+    """A JSON object as text; empty while the model writes it."""
+
+
+class FunctionCallOutputItem(BaseModel, frozen=True):
+    """What a function gave."""
+
+    id: str
+    object: Literal["realtime.item"] = "realtime.item"
+    type: Literal["function_call_output"] = "function_call_output"
+    status: Literal["completed"] = "completed"
+    call_id: str
+    output: str
+
+
 class Item(BaseModel, frozen=True):
     """A message of the conversation."""
 
@@ -126,15 +162,40 @@ class Item(BaseModel, frozen=True):
     content: tuple[Content, ...]
 
 
-class NewItem(BaseModel, frozen=True):
+AnyItem = Item | FunctionCallItem | FunctionCallOutputItem
+
+
+class NewFunctionCall(BaseModel, frozen=True):
+    """An earlier call of a function, of a conversation that the client brings along."""
+
+    id: ItemId | None = None
+    type: Literal["function_call"]
+    call_id: str | None = Field(default=None, min_length=1, max_length=64)
+    name: FunctionName
+    arguments: str = Field(max_length=MAX_TEXT)
+
+
+class NewFunctionOutput(BaseModel, frozen=True):
+    """What a function gave."""
+
+    id: ItemId | None = None
+    type: Literal["function_call_output"]
+    call_id: str = Field(min_length=1, max_length=64)
+    output: str = Field(max_length=MAX_TEXT)
+
+
+class NewMessage(BaseModel, frozen=True):
     """A message that the client writes: text only, an assistant's as output_text."""
 
-    id: str | None = Field(default=None, min_length=1, max_length=64)
+    id: ItemId | None = None
     type: Literal["message"]
     role: Literal["system", "user", "assistant"]
     content: tuple[Annotated[InputText | OutputText, Field(discriminator="type")], ...] = Field(
         min_length=1, max_length=64
     )
+
+
+NewItem = Annotated[NewMessage | NewFunctionCall | NewFunctionOutput, Field(discriminator="type")]
 
 
 class AudioPart(BaseModel, frozen=True):
@@ -167,7 +228,7 @@ class Response(BaseModel, frozen=True):
     object: Literal["realtime.response"] = "realtime.response"
     status: Literal["in_progress", "completed", "cancelled", "failed"]
     status_details: StatusDetails | None = None
-    output: tuple[Item, ...] = ()
+    output: tuple[AnyItem, ...] = ()
     conversation_id: str
     output_modalities: tuple[Literal["audio"]] = ("audio",)
     usage: None = None
