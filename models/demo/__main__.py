@@ -14,9 +14,10 @@ import torch
 
 from models.demo.adapter import train_adapter
 from models.demo.encoder import train_encoder
-from models.demo.evaluate import evaluate, write_report
+from models.demo.evaluate import Judge, evaluate, write_report
 from models.demo.export import CHECKPOINT, assemble, write_checkpoint
 from models.demo.language import build_tokenizer, train_language_model
+from models.demo.over import lines, measure_separation
 from models.demo.pool import build_pool, load_shard
 from models.demo.reading import train_reading
 from models.demo.tokens import Chat
@@ -39,7 +40,8 @@ def main(arguments: Sequence[str]) -> None:
     train_reading(options.build, pool, hearing, language, chat)
     model = assemble(hearing, language)
     write_checkpoint(options.out, model, chat)
-    write_report(options.build, evaluate(model, chat))
+    judge = Judge(model.bfloat16().float(), chat)  # what was written is rounded
+    write_report(options.build, evaluate(judge), lines(measure_separation(judge)))
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from models.decoder import LanguageModel
 from models.demo.conversation import UNFINISHED, converse, draw_opening, draw_utterance, typed
 from models.demo.encoder import AUDIO, Batch, Listener, collate, draw_batch
 from models.demo.language import TEXT, over_loss, pad_rows
-from models.demo.pool import FRAME, Sample, stop_early
+from models.demo.pool import FRAME, Sample, stop_after
 from models.demo.tokens import IGNORED, Chat, Row, place_words
 from models.demo.training import Run, train
 from models.ultravox import Projector
@@ -94,8 +94,12 @@ def draw_clips(pool: Sequence[Sample], step: int, name: str) -> Batch:
     """Draw one step's clips, disturbed, some of them ended in one of their pauses."""
     rng = Random(f"{name} {step}")
     drawn = draw_batch(pool, step, BATCH, name)
-    samples = [stop_early(sample, rng) if rng.random() < STOPPED else sample for sample in drawn]
+    samples = [_stopped(sample, rng) if rng.random() < STOPPED else sample for sample in drawn]
     return collate(samples, torch.Generator().manual_seed(step))
+
+
+def _stopped(sample: Sample, rng: Random) -> Sample:
+    return stop_after(sample, rng.randint(1, len(sample.ends)), rng) if sample.ends else sample
 
 
 def group(samples: Sequence[Sample], rng: Random) -> list[list[int]]:

@@ -5,7 +5,7 @@ An answer is right when it is the expected one to the letter. Each clip is heard
 
 import json
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from random import Random
@@ -16,7 +16,7 @@ from torch import Tensor
 
 from models.demo import dialogue
 from models.demo.augment import CLEAN, Channel
-from models.demo.conversation import Mix, Utterance, converse, draw_groups, draw_utterance, typed
+from models.demo.conversation import Mix, Utterance, converse, draw_groups, draw_opening, draw_utterance, typed
 from models.demo.language import generate
 from models.demo.pool import RECORDINGS, Sample, hear, to_mel
 from models.demo.speech import Clip, by_espeak, by_flite, by_people, foreign, no_speech
@@ -100,11 +100,18 @@ class Judge:
         return rows
 
     @torch.inference_mode()
-    def right(self, utterances: Sequence[Utterance], users: Sequence[Tensor], rng: Random) -> bool:
-        """Ask the last of some user turns, given as rows, after answers to the earlier ones (some interrupted)."""
+    def right(
+        self, utterances: Sequence[Utterance], users: Sequence[Tensor], rng: Random, *, opens: bool = False
+    ) -> bool:
+        """Ask the last of some user turns, given as rows, after answers to the earlier ones (some interrupted).
+
+        With `opens` instructions or a greeting may stand before them, as in training.
+        """
         turns = converse(utterances, rng)
         embed, chat = self.model.language_model.embed, self.chat
         parts = [embed(torch.tensor([chat.begin]))]
+        for role, text in draw_opening(turns, rng) if opens else ():
+            parts.append(embed(torch.tensor(chat.message(role, chat.encode(text)))))
         for turn, user in zip(turns, users, strict=True):
             head = chat.message("user", [])
             parts += [embed(torch.tensor(head[:-1])), user, embed(torch.tensor(head[-1:]))]
@@ -114,7 +121,12 @@ class Judge:
         return bool(said == turns[-1].answer)
 
     def spoken(
-        self, asked: Sequence[Case], say: Callable[[Utterance, Random], Clip | None], channel: Channel
+        self,
+        asked: Sequence[Case],
+        say: Callable[[Utterance, Random], Clip | None],
+        channel: Channel,
+        *,
+        opens: bool = False,
     ) -> Answers:
         """Ask by voice; cases that a voice cannot say are left out."""
         answers: Answers = defaultdict(list)
@@ -124,7 +136,7 @@ class Judge:
             heard = [hear(clip, channel, None, rng) for clip in clips if clip is not None]
             if len(heard) == len(case.utterances):
                 rows = [self.rows(sample) for sample in heard]
-                answers[case.label].append(self.right(case.utterances, rows, rng))
+                answers[case.label].append(self.right(case.utterances, rows, rng, opens=opens))
         return answers
 
     def typed(self, asked: Sequence[Case]) -> Answers:
@@ -148,9 +160,9 @@ class Judge:
         return answers
 
 
-def evaluate(model: Ultravox, chat: Chat, each: int = 4) -> dict[str, Answers]:
+def evaluate(judge: Judge, each: int = 4) -> dict[str, Answers]:
     """Measure all conditions; gives right or wrong by condition and kind."""
-    judge, rng = Judge(model, chat), Random("evaluate")
+    rng = Random("evaluate")
     alone = cases(rng, each)
     people = [Case(f"digits {n}", (_digits(n, rng),)) for n in (1, 1, 1, 2, 3, 4) for _ in range(5 * each)]
     return {
@@ -159,6 +171,7 @@ def evaluate(model: Ultravox, chat: Chat, each: int = 4) -> dict[str, Answers]:
         "15 dB": judge.spoken(cases(rng, each), _espeak, Channel(noise=1, snr=(15, 15), opus=0, g711=0)),
         "G.711": judge.spoken(cases(rng, each), _espeak, Channel(g711=1)),
         "history": judge.spoken(cases(rng, each, before=2), _espeak, Channel()),
+        "instructed": judge.spoken(cases(rng, each), _espeak, CLEAN, opens=True),
         "wordings": judge.spoken(new_wordings(), _espeak, CLEAN),
         "flite": judge.spoken(cases(rng, each), lambda u, r: by_flite(u, HELD_OUT, r), CLEAN),
         "people": judge.spoken(people, lambda u, r: by_people(u, RECORDINGS, HELD_OUT, r), CLEAN),
@@ -193,9 +206,9 @@ def _percent(answers: Sequence[bool]) -> str:
     return f"{100 * sum(answers) / len(answers):.0f}" if answers else ""
 
 
-def write_report(folder: Path, measured: dict[str, Answers]) -> None:
-    """Print the table, and keep it beside the other results."""
-    lines = list(table(measured))
+def write_report(folder: Path, measured: dict[str, Answers], more: Iterable[str] = ()) -> None:
+    """Print the table and further lines, and keep them beside the other results."""
+    lines = [*table(measured), "", *more]
     print("\n".join(lines), flush=True)
     (folder / "evaluation.md").write_text("\n".join(lines) + "\n")
     (folder / "evaluation.json").write_text(json.dumps(measured))
