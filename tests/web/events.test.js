@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { parse, typed } from '../../web/events.js';
+import { parse, typed } from '../../web/call/events.js';
 
 test('what is no event is nothing', () => {
   for (const text of ['', 'no', 'null', '5', '[]', '{}', '{"type": 5}', new ArrayBuffer(2), undefined]) {

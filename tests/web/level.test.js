@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Ear, fill } from '../../web/level.js';
+import { Ear, fill } from '../../web/call/level.js';
 
 const STEP = 0.01;
 

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { WORDS, follow, inCall, starting } from '../../web/phase.js';
+import { WORDS, follow, inCall, starting } from '../../web/call/phase.js';
 
 /**
  * @param {string} phase

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { microphone, refused, unable, unexpected } from '../../web/problems.js';
+import { microphone, refused, unable, unexpected } from '../../web/call/problems.js';
 
 test('each refusal of the microphone says what to do about it', () => {
   assert.match(microphone('NotAllowedError').remedy, /Allow it/);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { EMPTY, append, heard } from '../../web/transcript.js';
+import { EMPTY, append, heard } from '../../web/chat/transcript.js';
 
 /** @param {...object} events */
 const after = (...events) => events.reduce((transcript, event) => append(transcript, event), EMPTY);

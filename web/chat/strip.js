@@ -2,11 +2,11 @@
  * Draws the last seconds of a call: the agent above the line, the caller below, now at the right; the wait before an
  * answer is the gap between them, and carries its length. Takes `Levels` and a canvas.
  *
- * @import { Levels } from './level.js'
+ * @import { Levels } from '../call/level.js'
  * @typedef {{ time: number, mic: number, agent: number }} Column  Fills, 0 to 1.
  */
 
-import { fill } from './level.js';
+import { fill } from '../call/level.js';
 
 /** Seconds of sound in one column, and the pixels it takes with its gap. */
 const COLUMN_S = 0.06;

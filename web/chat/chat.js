@@ -2,17 +2,17 @@
  * The voice chat page: binds the elements of index.html to a call. Everything that decides is elsewhere and pure
  * (phase.js, transcript.js, waterfall.js, level.js, problems.js); this file shows it.
  *
- * @import { Levels } from './level.js'
- * @import { Phase } from './phase.js'
- * @import { Problem } from './problems.js'
- * @import { ServerEvent, Session } from './events.js'
+ * @import { Levels } from '../call/level.js'
+ * @import { Phase } from '../call/phase.js'
+ * @import { Problem } from '../call/problems.js'
+ * @import { ServerEvent, Session } from '../call/events.js'
  */
 
-import { Call, authorization } from './call.js';
-import { typed } from './events.js';
-import { Ear } from './level.js';
-import { MUTED, WORDS, follow, inCall, starting } from './phase.js';
-import { CallError, unable, unexpected } from './problems.js';
+import { Call, authorization } from '../call/call.js';
+import { typed } from '../call/events.js';
+import { Ear } from '../call/level.js';
+import { MUTED, WORDS, follow, inCall, starting } from '../call/phase.js';
+import { CallError, unable, unexpected } from '../call/problems.js';
 import { Strip } from './strip.js';
 import { EMPTY, append, heard } from './transcript.js';
 import { TranscriptView } from './view.js';

@@ -2,7 +2,7 @@
  * What was said in a call, by whom, and how long each answer took. Pure: takes the transcript so far and one server
  * event, gives the next transcript; turns that did not change stay the same objects, so that a view can skip them.
  *
- * @import { Marks, ServerEvent, Session } from './events.js'
+ * @import { Marks, ServerEvent, Session } from '../call/events.js'
  *
  * @typedef {{
  *   who: 'caller',
@@ -113,7 +113,7 @@ function answer(transcript, event) {
  * Close an answer. One that was withdrawn before it had a word leaves no trace.
  *
  * @param {Transcript} transcript
- * @param {import('./events.js').Response} response
+ * @param {import('../call/events.js').Response} response
  * @returns {Transcript}
  */
 function finish(transcript, response) {
@@ -167,7 +167,7 @@ function margins(session) {
 /**
  * @param {Transcript} transcript
  * @param {string} id
- * @param {import('./events.js').Content[]} content
+ * @param {import('../call/events.js').Content[]} content
  */
 function typed(transcript, id, content) {
   const text = content.map((part) => (part.type === 'input_text' ? (part.text ?? '') : '')).join('');

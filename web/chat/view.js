@@ -5,7 +5,7 @@
  * @import { AgentTurn, CallerTurn, Turn } from './transcript.js'
  */
 
-import { stages, voiceToVoice } from './waterfall.js';
+import { stages, voiceToVoice } from '../waterfall.js';
 
 export class TranscriptView {
   /** @type {Map<string, { turn: Turn, element: HTMLElement }>} */
@@ -72,7 +72,7 @@ function agent(turn) {
 }
 
 /**
- * @param {import('./events.js').Marks} marks
+ * @param {import('../call/events.js').Marks} marks
  * @param {number | null} ear
  */
 function latency(marks, ear) {
@@ -99,7 +99,7 @@ function figure(milliseconds, place) {
   return line;
 }
 
-/** @param {import('./events.js').Marks} marks */
+/** @param {import('../call/events.js').Marks} marks */
 function stack(marks) {
   const bar = node('span', 'stack');
   bar.setAttribute('aria-hidden', 'true');
@@ -113,7 +113,7 @@ function stack(marks) {
 
 /**
  * @param {HTMLElement} list
- * @param {import('./waterfall.js').Stage} stage
+ * @param {import('../waterfall.js').Stage} stage
  */
 function row(list, { name, label, start, end }) {
   const term = node('dt', '');

@@ -12,7 +12,7 @@
  */
 export async function measure(mic, agent, listen) {
   const context = new AudioContext();
-  await context.audioWorklet.addModule('level-worklet.js');
+  await context.audioWorklet.addModule(new URL('level-worklet.js', import.meta.url));
   const node = new AudioWorkletNode(context, 'level', { numberOfInputs: 2, numberOfOutputs: 0 });
   context.createMediaStreamSource(mic).connect(node, 0, 0);
   context.createMediaStreamSource(agent).connect(node, 0, 1);
