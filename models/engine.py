@@ -105,6 +105,7 @@ class Engine:
             if tape is None:
                 return
             request.tape, tape.settled = tape, request.settled if inherit else 0
+            request.cached = tape.cache.length
             self._active.append(self._waiting.pop(0))
 
     def _guard(self, requests: Sequence[Request], work: Callable[[Sequence[Request]], None]) -> bool:
@@ -158,7 +159,7 @@ class Engine:
             if ends or len(request.made) == request.limit:
                 if rest := request.text.end():
                     self._outputs.append((request, Delta(rest)))
-                self._end(request, Finished(len(request.made) - ends))
+                self._end(request, Finished(len(request.made) - ends, ends))
 
     def _fail(self, request: Request, error: Exception) -> None:
         if request.tape and not isinstance(error, InputError):

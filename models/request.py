@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from models.history import fit
+from models.history import BY_QUARTERS, Truncation, fit
 from models.inputs import PLACEHOLDER, InputError, Messages, Plan
 from models.model import Model
 from models.sampling import GREEDY, Sampling
@@ -30,6 +30,7 @@ class Options:
     max_new_tokens: int = 256  # 0: only the prefill
     priority: Priority = Priority.COMMITTED
     sampling: Sampling = GREEDY
+    truncation: Truncation = BY_QUARTERS
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +52,7 @@ class Finished:
     """The answer is complete, or as long as it may be."""
 
     tokens: int
+    complete: bool  # the model ended it
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +81,11 @@ class Request:
     mels: dict[int, Tensor] = field(default_factory=dict)  # of audios, while their windows are computed
     rows: dict[int, Tensor] = field(default_factory=dict)  # of windows, while their positions are computed
     end_of_turn: float | None = None
+    cached: int = 0  # positions that were on the tape before
+
+    def audio(self, end: int) -> int:
+        """Positions of audio before `end`."""
+        return sum(max(0, min(window.count, end - window.start)) for window in self.plan.windows)
 
     @property
     def pending(self) -> int:
@@ -99,18 +106,19 @@ class Request:
 def build(model: Model, window: int, messages: Messages, audios: Sequence[Any], options: Options) -> Request:
     """Lay out a request for a window of so many positions; raises InputError.
 
-    The oldest turns are left out where they do not leave room for the answer, or for a quarter of the window.
+    The oldest turns are left out, as the options say, where they do not leave room for the answer, or for a quarter of the window.
     """
 
     def plan(messages: Messages, audios: Sequence[Any]) -> Plan:
         return model.plan(model.prompt(messages), [len(audio) for audio in audios])
 
     room = window - min(max(1, options.max_new_tokens), window // 4)
-    kept, kept_audios = fit(messages, audios, lambda *chat: len(plan(*chat).ids), room)
+    kept, kept_audios = fit(messages, audios, lambda *chat: len(plan(*chat).ids), room, options.truncation)
     planned = plan(kept, kept_audios)
     length = len(planned.ids)
     if length > window:
-        raise InputError(f"the newest turn takes {length} tokens; the window holds {window}")
+        what = "newest turn" if options.truncation.retention is not None else "conversation"
+        raise InputError(f"the {what} takes {length} tokens; the window holds {window}")
     spoken = planned.windows and PLACEHOLDER in (messages[-1]["content"] or "")
     last = planned.windows[-1] if spoken else None
     return Request(

@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from agent.conversation import Audio, Message, Text
-from agent.engine import EngineError, load
+from agent.engine import EngineError, Options, Usage, load
 from agent.engine.ultravox import UltravoxEngine, as_chat
 from models import CheckpointError, Model
 from models import load as load_model
@@ -112,6 +112,26 @@ async def test_an_answer_is_the_models_own(model):
     said = "".join([delta async for delta in engine.reply(turns)])
     assert said == "".join(model.generate(*as_chat(turns), 12))
     engine.close()
+
+
+async def test_what_an_answer_took_is_counted(model, engine):
+    turns = [message("user", Text("Hear: "), Audio(SOUND))]
+    first, second = Usage(), Usage()
+    said = "".join([delta async for delta in engine.reply(turns, Options(max_tokens=5), first)])
+    planned = model.plan(model.prompt(as_chat(turns)[0]), [len(SOUND)])
+    template = first.cached_text  # the warm-up's conversation began as this one does
+    assert first == Usage(len(planned.ids) - 4, 4, template, 0, output=5, complete=False)
+    turns += [message("assistant", Text(said)), message("user", Text("And?"))]
+    assert [delta async for delta in engine.reply(turns, Options(off_path=True), second)]
+    assert (second.audio, second.cached_audio, second.output) == (4, 4, 40)
+    assert second.text > second.cached_text >= first.text
+
+
+async def test_what_was_prepared_for_an_answer_is_not_cached_for_it(engine):
+    usage = Usage()
+    await engine.prefill([message("user", Audio(SOUND))], usage=usage)
+    assert [delta async for delta in engine.reply([message("user", Audio(SOUND))], usage=usage)]
+    assert (usage.audio, usage.cached_audio, usage.output) == (4, 0, 40)
 
 
 async def test_an_answer_stops_within_one_token_of_a_cancellation(gated, engine):

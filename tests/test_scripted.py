@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import Sequence
 
+import numpy as np
 import pytest
 
-from agent.conversation import Message, Text
-from agent.engine import EngineError
+from agent.conversation import Audio, Message, Text
+from agent.engine import EngineError, Options, Usage
 from agent.engine.scripted import ScriptedEngine
 from tests.simulation.loop import run
 
@@ -54,3 +55,15 @@ def test_words_come_exactly_on_time() -> None:
         return [loop.time() - start async for _ in engine.reply(asked(1))]
 
     assert run(times()) == pytest.approx([0.3, 0.4, 0.5])
+
+
+def test_what_is_counted():
+    usage = Usage()
+    engine = ScriptedEngine(["One two three."], first_token=0, per_token=0)
+
+    async def reply():
+        turn = Message("a", "user", (Text("Say it:"), Audio(np.zeros(16_000, np.int16))))
+        return [delta async for delta in engine.reply([turn], Options(max_tokens=2), usage)]
+
+    assert run(reply()) == ["One", " two"]
+    assert usage == Usage(text=2, audio=7, output=2, complete=False)

@@ -20,21 +20,66 @@ class Prefill:
     """Probability, 0 to 1, that the caller has finished; None where the engine cannot tell."""
 
 
+@dataclass(frozen=True)
+class Truncation:
+    """What is forgotten of a conversation that is too long, oldest turns first."""
+
+    retention: float | None = 0.75
+    """The part of the room that is kept at least, so that not every turn forgets something; None: nothing, the answer fails."""
+    limit: int | None = None
+    """Tokens of the conversation after its instructions, where that is less than what the model holds."""
+
+
+@dataclass(frozen=True)
+class Options:
+    """How one answer is wanted."""
+
+    max_tokens: int | None = None
+    """Longest answer; None, or more than the engine's own limit: that."""
+    off_path: bool = False
+    """Nobody waits for it: it rests while there is other work."""
+    truncation: Truncation = Truncation()
+
+
+DEFAULTS = Options()
+
+
+@dataclass
+class Usage:
+    """What an answer took, in tokens; the engine counts while it answers."""
+
+    text: int = 0
+    audio: int = 0
+    cached_text: int = 0
+    """How much of `text` an earlier request had computed."""
+    cached_audio: int = 0
+    output: int = 0
+    complete: bool = True
+    """False: it was cut at `max_tokens`."""
+
+
 class Engine(Protocol):
     """A language model that hears, shared by all calls."""
 
     name: str
     """What the start-up line and the session object call it."""
 
-    def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
+    def reply(
+        self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
+    ) -> AsyncGenerator[str]:
         """Stream the text of the next assistant message; closing the generator stops decoding within one token.
 
         `messages` is the whole conversation, instructions first as a system message; audio parts are 16 kHz.
-        Raises EngineError when the engine fails.
+        Counts in `usage`. Raises EngineError when the engine fails.
         """
 
-    async def prefill(self, messages: Sequence[Message]) -> Prefill:
-        """Hear the conversation now, so that a `reply` to the same messages begins sooner. Raises EngineError."""
+    async def prefill(
+        self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
+    ) -> Prefill:
+        """Hear the conversation now, so that a `reply` to the same messages and options begins sooner. Raises EngineError.
+
+        What it counts as cached stays so in a `reply` with the same `usage`.
+        """
 
 
 class EngineError(RuntimeError):

@@ -15,11 +15,13 @@ import numpy as np
 
 from agent.audio import INPUT_RATE, Samples
 from agent.conversation import Audio, Message, Text
-from agent.engine import EngineError, Prefill
+from agent.engine import DEFAULTS, EngineError, Options, Prefill, Usage
 from models import InputError
 from models.engine import Engine, EngineFullError
+from models.history import Truncation
 from models.inputs import PLACEHOLDER
-from models.request import Delta, Failed, Options, Output, Prefilled, Priority, Request
+from models.request import Delta, Failed, Finished, Output, Prefilled, Priority, Request
+from models.request import Options as EngineOptions
 
 logger = logging.getLogger(__name__)
 
@@ -27,16 +29,21 @@ logger = logging.getLogger(__name__)
 class Line:
     """What one request's caller hears from the engine's thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, usage: Usage) -> None:
         self.request: Request | None = None
         """The engine's; None before its thread has seen it."""
         self.left = False
         """The caller does not listen any more."""
+        self._usage = usage
         self._loop = asyncio.get_running_loop()
         self._outputs: asyncio.Queue[Output] = asyncio.Queue()
 
     def tell(self, output: Output) -> None:
-        """Pass an output on; from any thread, and also when nobody listens."""
+        """Pass an output on, and what it took; from any thread, and also when nobody listens."""
+        if self.request:
+            _count(self._usage, self.request)
+        if isinstance(output, Finished):
+            self._usage.output, self._usage.complete = output.tokens, output.complete
         try:
             self._loop.call_soon_threadsafe(self._outputs.put_nowait, output)
         except RuntimeError:  # the loop was closed
@@ -57,7 +64,7 @@ class UltravoxEngine:
         """Answers once, so that no caller waits for the warm-up."""
         self.name = name
         self._engine = engine
-        self._options = Options(max_new_tokens)
+        self._max_new_tokens = max_new_tokens
         self._lines: dict[Request, Line] = {}
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # for the thread; None: end
         self._stopped = False
@@ -65,16 +72,24 @@ class UltravoxEngine:
         self._thread = threading.Thread(target=self._work, name="engine", daemon=True)
         self._thread.start()
 
-    async def reply(self, messages: Sequence[Message]) -> AsyncGenerator[str]:
+    async def reply(
+        self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
+    ) -> AsyncGenerator[str]:
         """Stream the answer to the newest turn. Raises EngineError."""
-        async with aclosing(self._ask(messages, self._options)) as outputs:
+        longest = min(options.max_tokens or self._max_new_tokens, self._max_new_tokens)
+        priority = Priority.OFF_PATH if options.off_path else Priority.COMMITTED
+        wanted = EngineOptions(longest, priority, truncation=_truncation(options))
+        async with aclosing(self._ask(messages, wanted, usage or Usage())) as outputs:
             async for output in outputs:
                 if isinstance(output, Delta):
                     yield output.text
 
-    async def prefill(self, messages: Sequence[Message]) -> Prefill:
+    async def prefill(
+        self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
+    ) -> Prefill:
         """Hear the conversation now; what is computed serves the next reply, and the next prefill up to the newest audio."""
-        async with aclosing(self._ask(messages, Options(0, Priority.SPECULATIVE))) as outputs:
+        wanted = EngineOptions(0, Priority.SPECULATIVE, truncation=_truncation(options))
+        async with aclosing(self._ask(messages, wanted, usage or Usage())) as outputs:
             async for output in outputs:
                 if isinstance(output, Prefilled):
                     return Prefill(output.end_of_turn)
@@ -85,9 +100,9 @@ class UltravoxEngine:
         self._jobs.put(None)
         self._thread.join()
 
-    async def _ask(self, messages: Sequence[Message], options: Options) -> AsyncGenerator[Output]:
+    async def _ask(self, messages: Sequence[Message], options: EngineOptions, usage: Usage) -> AsyncGenerator[Output]:
         """Hand a request to the thread and yield what comes of it; leaving cancels it within a step."""
-        line = Line()
+        line = Line(usage)
         self._jobs.put(lambda: self._begin(line, messages, options))
         if self._stopped:
             raise EngineError("the engine has stopped")
@@ -124,7 +139,7 @@ class UltravoxEngine:
             for line in self._lines.values():
                 line.tell(Failed(EngineError("the engine has stopped")))
 
-    def _begin(self, line: Line, messages: Sequence[Message], options: Options) -> None:
+    def _begin(self, line: Line, messages: Sequence[Message], options: EngineOptions) -> None:
         if line.left:
             return
         try:
@@ -140,9 +155,23 @@ class UltravoxEngine:
 
     def _warm_up(self) -> None:
         second = Message("warm-up", "user", (Audio(np.zeros(INPUT_RATE, np.int16)),))
-        self._engine.ask(*as_chat([second]), Options(2))
+        self._engine.ask(*as_chat([second]), EngineOptions(2))
         while not self._engine.idle:
             self._engine.step()
+
+
+def _truncation(options: Options) -> Truncation:
+    return Truncation(options.truncation.retention, options.truncation.limit)
+
+
+def _count(usage: Usage, request: Request) -> None:
+    """What a request has taken so far. What a prefill of the same answer computed is not cached for it."""
+    cached, cached_audio = request.cached, request.audio(request.cached)
+    if not usage.text + usage.audio:
+        usage.cached_text, usage.cached_audio = cached - cached_audio, cached_audio
+    usage.audio = request.audio(len(request.keys))
+    usage.text = len(request.keys) - usage.audio
+    usage.output = len(request.made)
 
 
 def as_chat(messages: Sequence[Message]) -> tuple[list[dict[str, str]], list[Samples]]:

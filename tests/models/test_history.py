@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from models.history import fit
+from models.history import Truncation, fit
 
 SYSTEM = {"role": "system", "content": "s"}
 
@@ -71,3 +71,26 @@ def test_a_tool_call_has_no_content(content: str | None) -> None:
     call = {"role": "assistant", "content": content}
     messages = [*chat("user"), call, *chat("tool", "user")]
     assert fit(messages, [1, 2], length, 15)[1] == [2]
+
+
+def test_nothing_is_forgotten_where_that_is_not_wanted() -> None:
+    messages = [SYSTEM, *chat("user", "assistant", "user")]
+    assert fit(messages, [5, 999], length, 50, Truncation(None)) == (messages, [5, 999])
+
+
+def test_a_lower_limit_counts_what_follows_the_instructions() -> None:
+    messages = [SYSTEM, *chat("user", "assistant", "user")]
+    assert fit(messages, [5, 5], length, 500, Truncation(0.75, 40)) == (messages, [5, 5])
+    assert fit(messages, [5, 5], length, 500, Truncation(0.75, 39)) == ([SYSTEM, messages[-1]], [5])
+    assert fit(messages[1:], [5, 5], length, 500, Truncation(0.75, 39)) == ([messages[-1]], [5])
+
+
+@pytest.mark.parametrize(("retention", "begun"), [(1.0, 31), (0.75, 8), (0.5, 5), (0.0, 4)])
+def test_the_less_is_kept_the_longer_a_beginning_lasts(retention: float, begun: int) -> None:
+    beginnings = []
+    for turns in range(1, 41):
+        messages = [SYSTEM, *chat(*["user", "assistant"] * turns), {"role": "user", "content": "now"}]
+        kept, audios = fit(messages, [5] * turns, length, 400, Truncation(retention))
+        assert length(kept, audios) <= 400
+        beginnings.append(kept[1]["content"])
+    assert len(set(beginnings)) <= begun

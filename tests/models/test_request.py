@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from models import InputError, Model
+from models.history import Truncation
 from models.request import Options, Priority, Request, build
 
 USER = {"role": "user", "content": "<|audio|>"}
@@ -60,6 +61,24 @@ def test_old_turns_make_room_for_the_answer(model: Model) -> None:
         request = ask(model, *turns, TYPED, tokens=tokens, window=whole - 1)
         assert len(request.keys) <= whole - 1 - min(max(1, tokens), whole // 4)
         assert len(request.audios) == len(request.plan.windows) < 8
+
+
+def test_a_conversation_that_may_not_be_cut_is_refused_when_it_is_too_long(model: Model) -> None:
+    turns = [*[USER, SAID] * 8, TYPED]
+    with pytest.raises(InputError, match="the conversation takes"):
+        build(model, 60, turns, [AUDIO] * 8, Options(truncation=Truncation(None)))
+
+
+def test_positions_of_audio_are_counted(model: Model) -> None:
+    request = ask(model, USER, SAID, USER)
+    [first, second] = request.plan.windows
+    assert [request.audio(end) for end in (first.start, first.start + 3, second.start, second.start + 1, 999)] == [
+        0,
+        3,
+        4,
+        5,
+        8,
+    ]
 
 
 @pytest.mark.parametrize(
