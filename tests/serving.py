@@ -7,7 +7,7 @@ from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
 from agent.reply import Stages
 from agent.server import Server
-from tests.simulation.caller import LevelVAD, ToneVoice
+from agent.simulation.sound import LevelVAD, ToneVoice
 
 
 @asynccontextmanager

@@ -9,7 +9,7 @@ import pytest
 from agent.audio import Resampler
 from agent.bench.calls import endless
 from agent.bench.media import TONES, Tones, main
-from tests.simulation.loop import run
+from agent.simulation.loop import run
 
 
 def test_each_frame_is_recognised_with_its_delay():

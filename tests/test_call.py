@@ -19,8 +19,8 @@ from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
 from agent.reply import Stages
 from agent.server import Server
+from agent.simulation.sound import LevelVAD, ToneVoice
 from agent.turn import TurnSettings
-from tests.simulation.caller import LevelVAD, ToneVoice
 
 WORDS = ("Hello there.", "It is seven.")
 

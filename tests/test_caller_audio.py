@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from agent.caller.audio import Ear, Mouth, audible
+from agent.simulation.loop import run
 from tests.edge.test_rtp import encode, tone
-from tests.simulation.loop import run
 
 
 def test_audible_is_what_is_louder_than_45_db_below_full_scale():

@@ -6,8 +6,8 @@ import pytest
 from agent.audio import Frame, dbfs
 from agent.hearing import Hearing
 from agent.realtime.objects import EventError
+from agent.simulation.sound import LevelVAD, tone
 from agent.turn import SpeechStarted, TurnEnded, TurnPaused, TurnSettings
-from tests.simulation.caller import LevelVAD, tone
 
 SETTINGS = TurnSettings(padding=0.1, silence=0.2, adaptive=False)
 

@@ -9,7 +9,7 @@ import pytest
 from agent.conversation import Audio, Message, Text
 from agent.engine import EngineError, Options, Usage
 from agent.engine.scripted import ScriptedEngine
-from tests.simulation.loop import run
+from agent.simulation.loop import run
 
 
 def asked(count: int) -> list[Message]:

@@ -18,8 +18,8 @@ from agent.engine.scripted import ScriptedEngine
 from agent.http.routes import MAX_BODY_BYTES
 from agent.reply import Stages
 from agent.server import Server
+from agent.simulation.sound import LevelVAD, ToneVoice, tone
 from tests.serving import serving
-from tests.simulation.caller import LevelVAD, ToneVoice, tone
 
 QUESTION = np.concatenate([np.zeros(4800, np.int16), Resampler(16_000, 48_000)(tone(0.5), last=True)])
 

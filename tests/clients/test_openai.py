@@ -17,8 +17,8 @@ from agent.audio import Resampler, dbfs
 from agent.edge.channel import LABEL
 from agent.edge.patches import offer_addresses
 from agent.engine.scripted import ScriptedEngine
+from agent.simulation.sound import tone
 from tests.serving import serving
-from tests.simulation.caller import tone
 
 openai = pytest.importorskip("openai", reason="the openai SDK is a development dependency")
 from openai.types.realtime import RealtimeServerEvent  # noqa: E402

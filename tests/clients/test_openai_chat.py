@@ -10,8 +10,8 @@ import soundfile
 
 from agent.conversation import Audio
 from agent.engine.scripted import ScriptedEngine
+from agent.simulation.sound import tone
 from tests.serving import serving
-from tests.simulation.caller import tone
 
 openai = pytest.importorskip("openai", reason="the openai SDK is a development dependency")
 from openai.types.chat import ChatCompletion, ChatCompletionChunk  # noqa: E402

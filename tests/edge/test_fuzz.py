@@ -13,10 +13,10 @@ from agent.hearing import Hearing
 from agent.realtime.objects import SessionObject
 from agent.reply import Stages
 from agent.session import Session
+from agent.simulation.loop import run
+from agent.simulation.sound import LevelVAD, ToneVoice, tone
 from agent.turn import TurnSettings
 from tests.edge.test_websocket import Line, append
-from tests.simulation.caller import LevelVAD, ToneVoice, tone
-from tests.simulation.loop import run
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=8),

@@ -7,8 +7,8 @@ import numpy as np
 
 from agent.audio import dbfs
 from agent.edge.microphone import MAX_QUEUED_FRAMES, Microphone
+from agent.simulation.loop import VirtualLoop, run
 from tests.edge.test_rtp import encode, tone
-from tests.simulation.loop import VirtualLoop, run
 
 
 def packets(seconds: float):

@@ -12,7 +12,7 @@ from agent.edge.codecs import BY_NAME
 from agent.edge.opus import OpusDecoder
 from agent.edge.statistics import Report
 from agent.edge.track import FRAME, KEEP_ALIVE_SECONDS, MAX_LATE_FRAMES, PAUSE_AFTER_SECONDS, PacedTrack
-from tests.simulation.loop import run
+from agent.simulation.loop import run
 
 needs_libopus = pytest.mark.skipif(opus.library is None, reason="libopus is not there")
 

@@ -17,8 +17,8 @@ from agent.edge.mailbox import MAX_WAITING_EVENTS
 from agent.edge.websocket import AHEAD_BYTES, CLOSE_SECONDS, MAX_EVENT_BYTES, WebSocketEdge
 from agent.realtime import events
 from agent.realtime.objects import G711, AudioInput, AudioOutput, AudioPart, SessionAudio, SessionObject
-from tests.simulation.caller import tone
-from tests.simulation.loop import run
+from agent.simulation.loop import run
+from agent.simulation.sound import tone
 
 COMMIT = '{"type":"input_audio_buffer.commit"}'
 UPDATE = '{"type":"session.update","session":{}}'

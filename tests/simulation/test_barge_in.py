@@ -4,7 +4,10 @@ import pytest
 
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
-from tests.simulation.caller import Call, Say, Send, ToneVoice, Wait, simulate
+from agent.simulation.call import Call
+from agent.simulation.caller import Say, Send, Wait
+from agent.simulation.sound import ToneVoice
+from tests.simulation.calls import simulate
 
 STORY = " ".join(f"word{n}" for n in range(40)) + "."
 WORD = 0.25

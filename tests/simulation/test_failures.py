@@ -6,8 +6,10 @@ import pytest
 
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
-from tests.simulation.caller import Say, Send, ToneVoice, Wait, simulate
-from tests.simulation.loop import DeadlockError, run
+from agent.simulation.caller import Say, Send, Wait
+from agent.simulation.loop import DeadlockError, run
+from agent.simulation.sound import ToneVoice
+from tests.simulation.calls import simulate
 
 
 def answers(call):

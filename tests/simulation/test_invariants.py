@@ -11,11 +11,14 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from agent.audio import INPUT_RATE as RATE
 from agent.audio import Speech, Word
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
+from agent.simulation.call import Call
+from agent.simulation.caller import Say, Send, Wait
 from agent.turn import TurnSettings
-from tests.simulation.caller import RATE, Call, Say, Send, Wait, simulate
+from tests.simulation.calls import simulate
 
 WORD = 0.2
 LOUDEST = 2000

@@ -6,8 +6,10 @@ import statistics
 import pytest
 
 from agent.engine.scripted import ScriptedEngine
+from agent.simulation.caller import Say, Wait
+from agent.simulation.sound import ToneVoice
 from agent.turn import TurnSettings
-from tests.simulation.caller import Say, ToneVoice, Wait, simulate
+from tests.simulation.calls import simulate
 
 
 def sentences(seed: int, turns: int = 8):

@@ -5,7 +5,9 @@ import pytest
 from agent.engine.scripted import ScriptedEngine
 from agent.prompts import Prompts
 from agent.realtime import events
-from tests.simulation.caller import Say, Send, ToneVoice, Wait, simulate
+from agent.simulation.caller import Say, Send, Wait
+from agent.simulation.sound import ToneVoice
+from tests.simulation.calls import simulate
 
 ENGINE = ScriptedEngine(["Yes."], per_token=0)
 

@@ -7,8 +7,11 @@ from agent.engine import Prefill
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
 from agent.reply import Speculation
+from agent.simulation.call import Call
+from agent.simulation.caller import Say, Send, Wait
+from agent.simulation.sound import ToneVoice
 from agent.turn import TurnSettings
-from tests.simulation.caller import Call, Say, Send, ToneVoice, Wait, simulate
+from tests.simulation.calls import simulate
 
 SLOW_ENGINE = ScriptedEngine(["One moment, please, and here it is."], first_token=0.2, per_token=0)
 SLOW_VOICE = ToneVoice(first_audio=0.1)

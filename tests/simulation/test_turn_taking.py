@@ -4,8 +4,10 @@ import pytest
 
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
+from agent.simulation.caller import Say, Send, Wait
+from agent.simulation.sound import ToneVoice
 from agent.turn import TurnSettings
-from tests.simulation.caller import Say, Send, ToneVoice, Wait, simulate
+from tests.simulation.calls import simulate
 
 
 def test_a_question_is_answered_after_the_end_of_turn_silence():

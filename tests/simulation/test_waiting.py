@@ -5,8 +5,9 @@ import pytest
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
 from agent.reply import Speculation
+from agent.simulation.caller import Say, Send, Wait
 from agent.turn import TurnSettings
-from tests.simulation.caller import Say, Send, Wait, simulate
+from tests.simulation.calls import simulate
 
 TURN = [Say(1), Wait(6)]
 BELIEVED = TurnSettings(calibrated=True)

@@ -1,0 +1,55 @@
+"""One whole call in virtual time: a script and what answers it in, and everything that happened out."""
+
+import asyncio
+from dataclasses import dataclass
+
+from agent.hearing import Hearing
+from agent.realtime.objects import AudioInput, SessionAudio, SessionObject
+from agent.reply import Stages
+from agent.session import Session, turn_detection
+from agent.simulation.caller import Caller, Script
+from agent.simulation.loop import run
+from agent.simulation.sound import LevelVAD
+from agent.trace import Trace
+from agent.turn import TurnSettings
+from agent.vad import VAD
+
+
+@dataclass(frozen=True, repr=False)
+class Call:
+    """A call that is over."""
+
+    caller: Caller
+    session: Session
+    traces: list[Trace]
+    duration: float
+
+
+def simulate(
+    script: Script,
+    stages: Stages,
+    settings: TurnSettings | None = None,
+    vad: VAD | None = None,
+    instructions: str = "Be brief.",
+) -> Call:
+    """Run a whole call. Raises DeadlockError where it would hang; a bug in the call is raised as it is in real time."""
+    turn = settings or TurnSettings()
+
+    async def call() -> Call:
+        caller = Caller(script)
+        detection = AudioInput(turn_detection=turn_detection(turn))
+        session = Session(
+            caller,
+            stages,
+            Hearing(vad or LevelVAD(), turn, stages.judgement),
+            SessionObject(
+                id="call",
+                model=stages.engine.name,
+                instructions=instructions,
+                audio=SessionAudio(input=detection),
+            ),
+        )
+        await session.run()
+        return Call(caller, session, list(stages.traces), asyncio.get_running_loop().time())
+
+    return run(call())
