@@ -141,8 +141,8 @@ class _Library:
 
     def _languages(self) -> list[str]:
         voices = itertools.takewhile(bool, self._library.espeak_ListVoices(None))
-        # a voice's languages are strings that each follow a byte of priority, the main one first
-        return sorted({ctypes.string_at(voice.contents.languages + 1).decode() for voice in voices})
+        # a voice is known by its file, such as gmw/en-US; not by its main language, which for gmw/en is en-gb
+        return sorted({voice.contents.identifier.decode().rpartition("/")[2].lower() for voice in voices})
 
     def _called_back(self, samples: Any, count: int, events: Any) -> int:
         """Called by espeak_Synth on the same thread; `samples` is null at the end, `events` ends with an empty one."""
