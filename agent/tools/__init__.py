@@ -1,0 +1,1 @@
+"""Functions that the model may call, and how its calls are recognised."""
