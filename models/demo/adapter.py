@@ -1,9 +1,9 @@
 """Stage 4: the adapter, which makes the language model hear.
 
-Rounds of two forms alternate. In the one the projector's rows are drawn to the embeddings of the words spoken there
-(`place_words`), which the language model knows how to read. In the other, conversations with audio are distilled: the
-model that hears must predict what the same, frozen language model predicts from the text (KL divergence at temperature
-2, as Ultravox is trained). The encoder is trained along in both.
+First the projector's rows are drawn to the embeddings of the words spoken there (`place_words`), which the language
+model knows how to read. Then conversations with audio are distilled: the model that hears must predict what the same,
+frozen language model predicts from the text (KL divergence at temperature 2, as Ultravox is trained), and whether the
+caller has finished. The encoder is trained along in both.
 """
 
 from collections.abc import Callable, Sequence
