@@ -28,8 +28,8 @@ class ChatTemplate:
         self._template = environment.from_string(source)
         self._special_tokens = dict(special_tokens)
 
-    def render(self, messages: Messages, tools: Messages | None = None) -> str:
-        """Write the prompt, ready for the assistant's answer. Raises InputError when the template refuses.
+    def render(self, messages: Messages, tools: Messages | None = None, opening: bool = True) -> str:
+        """Write the prompt, with `opening` ready for the assistant's answer. Raises InputError when the template refuses.
 
         Thinking is switched off where a template knows it: nobody waits on the line for a chain of thought.
         """
@@ -38,7 +38,7 @@ class ChatTemplate:
                 messages=messages,
                 tools=tools,
                 documents=None,
-                add_generation_prompt=True,
+                add_generation_prompt=opening,
                 enable_thinking=False,
                 **self._special_tokens,
             )

@@ -64,8 +64,8 @@ def load(
     checkpoint = open_checkpoint(path_or_id, towers or {})
     tokenizer = read_tokenizer(checkpoint)
     memory.check(checkpoint.network, chosen, quantize, memory.available(place))
-    _fill(checkpoint, place, chosen, quantize)
-    return Model(checkpoint.network.eval(), tokenizer, _stop_ids(checkpoint, tokenizer))
+    fill(checkpoint, place, chosen, quantize)
+    return Model(checkpoint.network.eval(), tokenizer, stop_ids(checkpoint, tokenizer))
 
 
 def choose_dtype(dtype: str | torch.dtype | None, device: torch.device, quantize: str | None = None) -> torch.dtype:
@@ -154,7 +154,7 @@ def read_tokenizer(checkpoint: Checkpoint) -> Tokenizer:
     return Tokenizer.read(checkpoint.folder)
 
 
-def _stop_ids(checkpoint: Checkpoint, tokenizer: Tokenizer) -> frozenset[int]:
+def stop_ids(checkpoint: Checkpoint, tokenizer: Tokenizer) -> frozenset[int]:
     """Collect the ids that end an answer: the tokenizer's end of sequence and generation_config.json's."""
     for folder in (checkpoint.folder, checkpoint.text_folder):
         if folder and (path := folder / "generation_config.json").is_file():
@@ -162,7 +162,7 @@ def _stop_ids(checkpoint: Checkpoint, tokenizer: Tokenizer) -> frozenset[int]:
     return frozenset({tokenizer.eos, *checkpoint.config.text.stop})
 
 
-def _fill(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, quantize: str | None) -> None:
+def fill(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, quantize: str | None = None) -> None:
     """Read every weight into the network, quantising each layer as soon as it is there."""
     network = checkpoint.network
     total = memory.weight_bytes(network, dtype)
