@@ -11,8 +11,10 @@ from dataclasses import dataclass, field
 
 from agent.conversation import Conversation, Message
 from agent.edge import Edge
+from agent.realtime.client_events import Heard
 from agent.reply import Judge, Reason, Reply, Stages
 from agent.response import ResponseEvents
+from agent.trace import Ear, Mark, Pause
 
 
 @dataclass(frozen=True)
@@ -25,6 +27,8 @@ class Wait:
     """How much was decided on."""
     end_of_turn: float | None
     """The engine's probability that it was the end, where it gave one."""
+    pauses: tuple[Pause, ...] = ()
+    """All silences of the turn, this one last."""
 
 
 @dataclass
@@ -40,6 +44,8 @@ class Answering:
     _reply: Reply | None = None
     _prepared: tuple[Reply, tuple[Message, ...]] | None = None
     _tries: int = 0
+    _withdrawn: list[dict[Mark, float]] = field(default_factory=list)
+    """Marks of what was prepared in vain since the last answer."""
 
     @property
     def generating(self) -> str | None:
@@ -74,6 +80,7 @@ class Answering:
         """The turn is not over: nothing remains of what was prepared."""
         if self._prepared:
             self._prepared[0].cancel("turn_detected")
+            self._withdrawn.append(self._prepared[0].trace.marks)
             self._prepared = None
 
     def answer(self, messages: Sequence[Message], waited: Wait | None = None) -> None:
@@ -90,9 +97,11 @@ class Answering:
                 reply = self._new(self.conversation.last_id)
                 reply.start(self.tasks, messages)
         reply.trace.tries, self._tries = self._tries, 0
+        reply.trace.withdrawn, self._withdrawn = tuple(self._withdrawn), []
         if waited:
             reply.trace.mark("speech_stopped", waited.since)
             reply.trace.wait, reply.trace.end_of_turn = waited.seconds, waited.end_of_turn
+            reply.trace.pauses = waited.pauses
         reply.open()
         self._reply = reply
 
@@ -114,6 +123,14 @@ class Answering:
         """Cancel the reply, if one is being made or played."""
         if self._reply:
             self._reply.cancel(reason)
+
+    def report(self, event: Heard) -> None:
+        """Note in a turn's trace what the client measured of it; nothing happens if that cannot be true."""
+        of_now = self._reply.trace if self._reply and self._reply.id == event.response_id else None
+        trace = of_now or self.stages.traces.find(self.call_id, event.response_id)
+        spoken = None if event.spoken_ms is None else event.spoken_ms / 1000
+        if trace and trace.report(spoken, event.heard_ms / 1000, Ear.model_validate(event, from_attributes=True)):
+            self.stages.traces.tell(trace)
 
     def new_id(self) -> str:
         """An id for an item. Ids count up, so that two runs of one conversation have equal events."""

@@ -17,6 +17,7 @@ from pydantic_settings import (
 
 from agent.prompts import Prompts
 from agent.reply import Speculation
+from agent.trace import Budget
 from agent.turn import TurnSettings
 
 INSTRUCTIONS = "You are a friendly voice assistant. Answer briefly."
@@ -129,6 +130,9 @@ class Settings(BaseSettings):
 
     announced_address: IPvAnyAddress | None = None
     """Public address that reaches the media ports through an address translation (a container, a cloud machine), told to callers."""
+
+    budget: Budget = Budget()
+    """How long callers should wait; the latency page shows which stage broke it."""
 
     max_calls: Annotated[int, Field(ge=1)] = 16
     """Calls at a time; the next one is refused."""

@@ -6,6 +6,7 @@ that a sample's number can be told as the loop's time.
 
 import math
 from collections.abc import Iterator
+from dataclasses import replace
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from agent.audio import FRAME_SECONDS, INPUT_RATE, Frame, SampleHistory, Samples
 from agent.echo import AUDIBLE, Echo
 from agent.endpointing import Endpointing, Judgement, expectation
 from agent.realtime.objects import EventError
+from agent.trace import Pause
 from agent.turn import (
     OverlapEnded,
     OverlapStarted,
@@ -47,6 +49,8 @@ class Hearing:
         self._endpointing = Endpointing(judgement or Judgement(calibrated=settings.calibrated))
         self.end_of_turn: float | None = None
         """The engine's probability in this pause, or the last one."""
+        self.pauses: list[Pause] = []
+        """Those of this turn, or the last one, and what was decided in each."""
         self._last_word = -math.inf
         """Last speech sample of the turn before."""
         self._history = SampleHistory(settings.max_turn + settings.padding + settings.max_silence + 1)
@@ -89,6 +93,8 @@ class Hearing:
         self.end_of_turn = end_of_turn
         if self._detector:
             self._detector.silence = self._endpointing.wait(self._detector.settings, end_of_turn)
+            if self.pauses and self.pauses[-1].length is None:
+                self.pauses[-1] = replace(self.pauses[-1], wait=self._detector.silence, end_of_turn=end_of_turn)
 
     def expect(self, question: str) -> None:
         """The caller answers these words of the agent now."""
@@ -98,12 +104,15 @@ class Hearing:
         """Take an event for what it says of the caller's pauses; a pause begins with what is known without the engine."""
         match event:
             case SpeechStarted(start=start):
+                self.pauses.clear()
                 gap = start / INPUT_RATE + detector.settings.padding - self._last_word / INPUT_RATE
                 if 0 < gap < CUT_OFF:
                     self._endpointing.resumed(gap, self.end_of_turn)
-            case TurnPaused():
+            case TurnPaused(speech_end=speech_end):
+                self.pauses.append(Pause(self.time(speech_end), 0.0, None, self._endpointing.expected))
                 self.judge(None)
             case TurnResumed(silence=silence):
+                self.pauses[-1] = replace(self.pauses[-1], length=silence)
                 self._endpointing.resumed(silence, self.end_of_turn)
             case TurnEnded(speech_end=speech_end):
                 self._last_word = speech_end

@@ -8,7 +8,6 @@ exactly once; of a reply that was never opened nothing remains.
 
 import asyncio
 import logging
-from collections import deque
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
@@ -27,6 +26,7 @@ from agent.prompts import Prompts
 from agent.realtime.objects import Failure, StatusDetails
 from agent.response import ResponseEvents
 from agent.trace import Mark, Status, Trace
+from agent.traces import Traces
 from agent.tts import TTS, TTSError
 
 Judge = Callable[[float | None], None]
@@ -55,7 +55,7 @@ class Stages:
     engine: Engine
     voice: TTS
     speculation: Speculation = field(default_factory=Speculation)
-    traces: deque[Trace] = field(default_factory=lambda: deque(maxlen=1000))
+    traces: Traces = field(default_factory=Traces)
     prompts: Prompts = field(default_factory=Prompts)
     judgement: Judgement = field(default_factory=Judgement)
     """What the engine's end-of-turn probability is worth."""
@@ -68,7 +68,7 @@ class Reply:
 
     def __init__(self, stages: Stages, speaker: Speaker, wire: ResponseEvents, conversation: Conversation) -> None:
         self.id = wire.response_id
-        self.trace = Trace(wire.conversation_id, wire.response_id)
+        self.trace = Trace(wire.conversation_id, wire.response_id, model=stages.engine.name, voice=stages.voice.name)
         self.generating = False
         """Between `response.created` and `response.done`."""
         self.active = False
@@ -111,9 +111,11 @@ class Reply:
     def cancel(self, reason: Reason) -> None:
         """Stop at once: when this returns, the speaker is silent and the history is true. Does nothing after the end."""
         if self._task and not self._opened.is_set():
+            self._mark("done")
             self._task.cancel()
         elif self._task and self.active:
             self._mark("interrupted")
+            self.trace.reason = reason
             self._task.cancel()
             self._close(reason)
 
@@ -183,6 +185,7 @@ class Reply:
         """Tell the client when the first audio leaves."""
         await self._opened.wait()
         self.trace.mark("playout_started", await self._speaker.started())
+        self._stages.traces.tell(self.trace)
         self._wire.audio_started()
 
     def _finish(self, status: Status, details: StatusDetails | None = None) -> None:

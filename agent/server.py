@@ -24,6 +24,7 @@ from agent.http.keys import MAX_SECRET
 from agent.realtime.objects import AudioInput, AudioOutput, SessionAudio, SessionObject, update_session
 from agent.reply import Stages
 from agent.session import Session, turn_detection, turn_settings
+from agent.trace import Trace
 from agent.vad import VAD
 
 HANG_UP_SECONDS = 5.0
@@ -47,9 +48,16 @@ class Server:
     calls: dict[str, WebRTCEdge | WebSocketEdge] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     """What the media of the calls that ended counted."""
+    draining: bool = False
+    """No new call is to begin: the server is stopping."""
+    _counted: dict[str, dict[str, float]] = field(default_factory=dict)
+    """What the media of each call had counted at the end of its last turn."""
     _beginning: int = 0
     """Requests that are being answered: each will be a call."""
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
+
+    def __post_init__(self) -> None:
+        self.stages.traces.on_end = self._turn_ended
 
     async def run(self, started: Callable[[int], None]) -> None:
         """Serve until cancelled, then end every call. `started` is told the port. Raises OSError when it cannot be listened on."""
@@ -121,13 +129,23 @@ class Server:
         finally:
             await edge.close()
             del self.calls[session.id]
+            self._counted.pop(session.id, None)
             if isinstance(edge, WebRTCEdge):
                 metrics.add(self.ended, edge.media)
                 _log.info("%s %s", session.id, edge.media)
             _log.info("%s ended; %d in progress", session.id, len(self.calls))
 
+    def _turn_ended(self, trace: Trace) -> None:
+        """Add to a turn what its call's audio went through since the turn before."""
+        edge = self.calls.get(trace.call)
+        if isinstance(edge, WebRTCEdge):
+            counted, before = metrics.shares(edge.media), self._counted.get(trace.call, {})
+            self._counted[trace.call] = counted
+            trace.media = {name: share - before.get(name, 0) for name, share in counted.items()}
+
     async def _hang_up(self) -> None:
         """End every call and wait for its clean-up, which a cancellation would cut short."""
+        self.draining = True
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(HANG_UP_SECONDS):
                 while self.calls:

@@ -113,8 +113,10 @@ class Session:
                 self._edge.send(events.SpeechStopped(audio_end_ms=_wire_ms(end), item_id=self._speech_item))
                 self._commit(event)
                 if detection and detection.create_response:
-                    wait = Wait(self._hearing.time(event.speech_end), event.silence, self._hearing.end_of_turn)
-                    self._answering.answer(self._messages(), wait)
+                    since, pauses = self._hearing.time(event.speech_end), tuple(self._hearing.pauses)
+                    self._answering.answer(
+                        self._messages(), Wait(since, event.silence, self._hearing.end_of_turn, pauses)
+                    )
 
     def _answer_silence(self, words: str) -> None:
         """Say something after a long silence: the words, or else what the model makes of it."""
@@ -183,6 +185,11 @@ class Session:
             case client_events.InputAudioBufferClear():
                 self._hearing.clear()
                 self._edge.send(events.InputAudioBufferCleared())
+            case client_events.Ping(client_ms=client_ms):
+                now = 1000 * asyncio.get_running_loop().time()
+                self._edge.send(events.Pong(client_ms=client_ms, server_ms=now))
+            case client_events.Heard():
+                self._answering.report(event)
 
     def _update(self, changes: dict[str, Any]) -> None:
         before, self._session = self._session, update_session(self._session, changes)

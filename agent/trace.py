@@ -1,13 +1,18 @@
-"""Named moments of one turn: what the log says, what the dashboards draw, what the benchmarks compute from.
+"""Named moments of one turn: what the log says, what the dashboards draw, what metrics and benchmarks compute from.
 
-Marks are times of the running loop in seconds, passed in; nothing here asks the time. Voice-to-voice latency at the server is
-`playout_started` - `speech_stopped`.
+Marks are times of the running loop in seconds, passed in; nothing here asks the time. Voice-to-voice latency (V2V) is `heard` -
+`spoken`, as the caller's end measured them; where it does not, the server's own `playout_started` and `speech_stopped` stand in.
+docs/latency.md defines every mark and stage.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+import pydantic
+from pydantic import BaseModel, ConfigDict, Field
 
 Mark = Literal[
+    "spoken",  # the caller's last audible sample at the caller's own microphone, by the caller's report
     "speech_stopped",  # capture time of the caller's last speech sample
     "started",  # work on the answer began: at a pause, before the turn was over, or when it was
     "prefill_done",  # the engine has heard the turn; only of an answer that was prepared
@@ -16,12 +21,92 @@ Mark = Literal[
     "first_chunk",  # enough text to speak
     "first_audio",  # the voice's first piece of speech
     "playout_started",  # the first sample was handed to the network
+    "heard",  # the first audible sample at the caller's ear, by the caller's report
     "overlap",  # the caller made a sound, and the agent fell silent for it
     "interrupted",  # the reply was cancelled
     "done",  # the reply was played to its end, cut, or failed
 ]
 
 Status = Literal["in_progress", "completed", "cancelled", "failed"]
+
+Outcome = Status | Literal["barge_in", "false_start"]
+
+STAGES: dict[str, Mark] = {
+    "silence": "turn_ended",
+    "hearing": "prefill_done",
+    "first_word": "first_token",
+    "first_clause": "first_chunk",
+    "voice": "first_audio",
+    "sending": "playout_started",
+    "network": "heard",
+}
+"""What the caller waits for, in order, and the mark that ends each."""
+
+FALSE_START = 1.0
+"""Seconds: a caller who goes on so soon after the last word had not finished (as `agent.hearing` has it)."""
+
+MAX_LEAD, MAX_LAG = 1.0, 5.0
+"""Seconds by which a caller's report may differ from what the server saw; beyond, it is a mistake."""
+
+Seconds = Annotated[float, Field(gt=0, le=60)]
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True, extra="forbid"))
+class Budget:
+    """How long a caller should wait at most, in seconds: in all, and the share of each stage."""
+
+    voice_to_voice: Seconds = 0.8
+    """From the caller's last syllable to the first audible sample of the answer."""
+
+    silence: Seconds = 0.45
+    """Waiting for the end of the turn."""
+
+    hearing: Seconds = 0.05
+    """The engine hears the turn, beyond the silence."""
+
+    first_word: Seconds = 0.1
+    """The engine's first text."""
+
+    first_clause: Seconds = 0.05
+    """Enough text to speak."""
+
+    voice: Seconds = 0.05
+    """The voice's first piece of speech."""
+
+    sending: Seconds = 0.03
+    """Until the first frame leaves."""
+
+    network: Seconds = 0.07
+    """The way to the caller's ear, its jitter buffer included."""
+
+
+@dataclass(frozen=True)
+class Pause:
+    """A silence of the caller in a turn, and what was decided in it."""
+
+    start: float
+    """The loop's time of the last speech sample before it."""
+    wait: float
+    """Seconds of silence after which the turn would be over."""
+    end_of_turn: float | None
+    """The engine's probability that it is, where it gave one in time."""
+    expected: str
+    """What the agent had asked for, which makes the wait longer or shorter."""
+    length: float | None = None
+    """Seconds after which the caller went on; None: it ended the turn."""
+
+
+class Ear(BaseModel, frozen=True):
+    """What the caller's end says of its own measurement and of the sound that reached it, since its last report."""
+
+    clock_error_ms: float
+    """Half of the shortest round trip of the clock comparison: the mapped times are right within it."""
+    round_trip_ms: float | None = None
+    jitter_buffer_ms: float | None = None
+    """Mean time that a sample waited there."""
+    packets_lost: int | None = None
+    concealed_ms: float | None = None
+    """Sound that was made up where packets were missing."""
 
 
 @dataclass
@@ -40,10 +125,75 @@ class Trace:
     """Answers prepared at pauses of this turn."""
     hit: bool = False
     """The last of them is this one."""
+    agent: str = ""
+    model: str = ""
+    voice: str = ""
+    reason: str | None = None
+    """Why it was cancelled."""
+    pauses: tuple[Pause, ...] = ()
+    withdrawn: tuple[dict[Mark, float], ...] = ()
+    """Marks of the answers that were prepared at pauses of this turn in vain; `done` is when each was given up."""
+    ear: Ear | None = None
+    media: dict[str, float] = field(default_factory=dict)
+    """What the call's audio went through since the turn before, as the server counts (`agent.edge.statistics`)."""
 
     def mark(self, name: Mark, time: float) -> None:
         """Note a moment; the first of a name counts."""
         self.marks.setdefault(name, time)
+
+    def report(self, spoken: float | None, heard: float, ear: Ear) -> bool:
+        """Take what the caller's end measured, in the loop's time; False if it cannot be true, and then nothing is taken."""
+        left, stopped = self.marks.get("playout_started"), self.marks.get("speech_stopped")
+        if self.ear or left is None or not left - MAX_LEAD <= heard <= left + MAX_LAG:
+            return False
+        self.mark("heard", heard)
+        if spoken is not None and stopped is not None and stopped - MAX_LEAD <= spoken <= min(heard, left):
+            self.mark("spoken", spoken)
+        self.ear = ear
+        return True
+
+    @property
+    def zero(self) -> float:
+        """When the caller's wait began: the last syllable, or the arrival of typed words."""
+        for name in ("spoken", "speech_stopped"):
+            if name in self.marks:
+                return self.marks[name]
+        return min(self.marks.values(), default=0.0)
+
+    @property
+    def voice_to_voice(self) -> float | None:
+        """Seconds; None for a reply that never became audible."""
+        end = self.marks.get("heard", self.marks.get("playout_started"))
+        return None if end is None else end - self.zero
+
+    def stages(self) -> dict[str, float]:
+        """Seconds that the caller waited for each stage, in order; they add up to V2V.
+
+        Work that was finished before the stage in front of it, such as an answer prepared ahead, has no length: nobody waited for it.
+        """
+        found, start = {}, self.zero
+        for stage, mark in STAGES.items():
+            if (end := self.marks.get(mark)) is not None:
+                found[stage] = max(0.0, end - start)
+                start = max(start, end)
+        return found
+
+    def over(self, budget: Budget) -> str | None:
+        """The stage that is furthest over its share, of a turn that is over its budget; None for one that is not."""
+        if self.voice_to_voice is None or self.voice_to_voice <= budget.voice_to_voice:
+            return None
+        excess = {stage: seconds - getattr(budget, stage) for stage, seconds in self.stages().items()}
+        return max(excess, key=excess.__getitem__)
+
+    @property
+    def outcome(self) -> Outcome:
+        """How it ended; a false start is an answer to a caller who had not finished."""
+        if self.status == "failed" or "interrupted" not in self.marks:
+            return self.status
+        if self.reason != "turn_detected":
+            return "cancelled"
+        gap = self.marks["interrupted"] - self.zero
+        return "false_start" if "playout_started" not in self.marks or gap < FALSE_START else "barge_in"
 
     def milliseconds(self) -> dict[str, float]:
         """The marks in milliseconds from the first of them, in order of time (to a hundredth)."""
@@ -61,7 +211,7 @@ class Trace:
         return round(1000 * max(0.0, ready - self.marks["started"]), 2)
 
     def as_json(self) -> dict[str, object]:
-        """All of it, times in milliseconds."""
+        """What the call's own client is told, times in milliseconds."""
         return {
             "status": self.status,
             "marks": self.milliseconds(),
@@ -71,6 +221,43 @@ class Trace:
             "hit": self.hit,
             "saved_ms": self.saved_ms,
         }
+
+    def full_json(self, budget: Budget) -> dict[str, object]:
+        """All of it, times in milliseconds from `zero`, so that work before it has negative ones."""
+        v2v = self.voice_to_voice
+        return {
+            "call": self.call,
+            "response": self.response,
+            "agent": self.agent,
+            "model": self.model,
+            "voice": self.voice,
+            **self.as_json(),
+            "marks": self._since_zero(self.marks),
+            "outcome": self.outcome,
+            "v2v_ms": None if v2v is None else round(1000 * v2v, 2),
+            "measured": "ear" if "heard" in self.marks else "server",
+            "stages": {stage: round(1000 * seconds, 2) for stage, seconds in self.stages().items()},
+            "over": self.over(budget),
+            "pauses": [self._pause(pause) for pause in self.pauses],
+            "withdrawn": [self._since_zero(marks) for marks in self.withdrawn],
+            "ear": self.ear.model_dump() if self.ear else None,
+            "media": self.media,
+        }
+
+    def _pause(self, pause: Pause) -> dict[str, object]:
+        return {
+            "start": self._ms(pause.start),
+            "wait_ms": round(1000 * pause.wait),
+            "length_ms": None if pause.length is None else round(1000 * pause.length),
+            "end_of_turn": pause.end_of_turn,
+            "expected": pause.expected,
+        }
+
+    def _ms(self, time: float) -> float:
+        return round(1000 * (time - self.zero), 2)
+
+    def _since_zero(self, marks: dict[Mark, float]) -> dict[str, float]:
+        return {name: self._ms(time) for name, time in sorted(marks.items(), key=lambda mark: mark[1])}
 
     def __str__(self) -> str:
         """The log's line of a turn."""

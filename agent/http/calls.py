@@ -29,6 +29,8 @@ class Calls(Protocol):
     stages: Stages
     suggestions: tuple[str, ...]
     ended: dict[str, float]
+    draining: bool
+    """No new call is to begin: the server is stopping."""
 
     @property
     def calls(self) -> Mapping[str, WebRTCEdge | WebSocketEdge]:

@@ -33,8 +33,14 @@ GAUGES = {
 
 def add(sums: dict[str, float], media: Media) -> None:
     """Add one call's share to the counters."""
+    for name, share in shares(media).items():
+        sums[name] = sums.get(name, 0) + share
+
+
+def shares(media: Media) -> dict[str, float]:
+    """What one call counted so far."""
     received, sent = media.received, media.sent
-    shares = {
+    return {
         "received_packets": received.received,
         "lost_packets": received.lost,
         "late_packets": received.late,
@@ -49,8 +55,6 @@ def add(sums: dict[str, float], media: Media) -> None:
         "underruns": sent.underruns,
         "skipped_frames": sent.skipped,
     }
-    for name, share in shares.items():
-        sums[name] = sums.get(name, 0) + share
 
 
 def exposition(live: Collection[Media], ended: Mapping[str, float], calls: int) -> str:

@@ -1,4 +1,4 @@
-"""What a server tells about itself: its model, its traces and metrics, and what its page needs."""
+"""What a server tells about itself: its model, its metrics, whether it takes calls, and what its page needs."""
 
 import contextlib
 
@@ -29,12 +29,16 @@ class Reports:
             raise web.HTTPNotFound(text=f"The model of this server is {self._server.stages.engine.name!r}.")
         return web.json_response(self._model())
 
-    async def get_traces(self, request: web.Request) -> web.Response:
-        """The last replies, oldest first: their marks, what was waited, and what was prepared."""
-        self._keys.check_key(request)
-        return web.json_response(
-            [{"call": t.call, "response": t.response, **t.as_json()} for t in self._server.stages.traces]
-        )
+    async def is_alive(self, _request: web.Request) -> web.Response:
+        """The process serves: for whoever restarts it when it does not."""
+        return web.Response(text="ok\n")
+
+    async def is_ready(self, _request: web.Request) -> web.Response:
+        """Whether a new call would be taken now, for load balancers; the model was loaded before the server began to listen."""
+        if self._server.draining:
+            raise web.HTTPServiceUnavailable(text="The server is stopping.")
+        with self._server.room():
+            return web.Response(text="ready\n")
 
     async def get_metrics(self, request: web.Request) -> web.Response:
         """What the calls went through, for Prometheus."""

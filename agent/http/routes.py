@@ -1,5 +1,6 @@
 """Which path does what, and what holds for all of them."""
 
+from collections.abc import Awaitable, Callable
 from functools import partial
 from pathlib import Path
 
@@ -10,6 +11,7 @@ from agent.http.completions import complete
 from agent.http.keys import Keys
 from agent.http.middleware import Handler, add_headers, errors_as_json, preflight
 from agent.http.reports import Reports
+from agent.http.turns import Turns
 
 MAX_BODY_BYTES = 512 * 1024
 """A session with long instructions has 100 kB, an offer 3 kB."""
@@ -20,9 +22,10 @@ WEB = Path(__file__).resolve().parent.parent.parent / "web"
 def application(server: Calls) -> web.Application:
     """All routes, with what holds for each of them."""
     keys = Keys(server.settings.key, server.settings.origins)
-    calls, reports = CallRoutes(server, keys), Reports(server, keys)
+    calls, reports, turns = CallRoutes(server, keys), Reports(server, keys), Turns(server, keys)
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(add_headers(keys))
+    app.on_shutdown.append(_ending(server))
     app.add_routes(
         [
             web.options("/v1/{path:.*}", preflight(keys)),
@@ -42,8 +45,11 @@ def application(server: Calls) -> web.Application:
             web.get("/v1/models/{id:.+}", reports.get_model),
             web.get("/v1/parley", reports.describe),
             web.route("*", "/v1/{path:.*}", _nothing),
-            web.get("/traces", reports.get_traces),
+            web.get("/traces", turns.list_turns),
+            web.get("/traces/live", turns.follow_turns),
             web.get("/metrics", reports.get_metrics),
+            web.get("/healthz", reports.is_alive),
+            web.get("/readyz", reports.is_ready),
             web.get("/", _index),
             web.static("/", WEB),
         ]
@@ -60,6 +66,15 @@ def _complete(server: Calls, keys: Keys) -> Handler:
             return await complete(request, server.stages.engine)
 
     return handle
+
+
+def _ending(server: Calls) -> Callable[[web.Application], Awaitable[None]]:
+    """What ends the streams that would else be waited for when the server stops."""
+
+    async def end(_app: web.Application) -> None:
+        server.stages.traces.close()
+
+    return end
 
 
 def _refused(what: str) -> Handler:

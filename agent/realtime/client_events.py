@@ -23,6 +23,12 @@ def _from_base64(value: object) -> bytes:
 
 EventId = Annotated[str, Field(max_length=512)]
 
+Milliseconds = Annotated[float, Field(allow_inf_nan=False)]
+"""A time of some clock."""
+
+Share = Annotated[float, Field(ge=0, le=600_000, allow_inf_nan=False)]
+"""A length in milliseconds."""
+
 
 class SessionUpdate(BaseModel, frozen=True):
     """Change the session; absent fields stay. `session` is merged and validated by `update_session`."""
@@ -110,6 +116,33 @@ class InputAudioBufferClear(BaseModel, frozen=True):
     event_id: EventId | None = None
 
 
+class Ping(BaseModel, frozen=True):
+    """Vendor event: compare clocks. `client_ms` is the client's, and comes back in the `parley.pong`."""
+
+    type: Literal["parley.ping"]
+    event_id: EventId | None = None
+    client_ms: Milliseconds
+
+
+class Heard(BaseModel, frozen=True):
+    """Vendor event: what the client measured of a turn; times are mapped to the server's clock with pings.
+
+    `heard_ms` is the first audible sample of the answer at the caller's ear, `spoken_ms` the caller's last one before it at the
+    microphone; `clock_error_ms` is half of the shortest round trip of the pings. The rest is of the sound since the last report.
+    """
+
+    type: Literal["parley.heard"]
+    event_id: EventId | None = None
+    response_id: str
+    heard_ms: Milliseconds
+    spoken_ms: Milliseconds | None = None
+    clock_error_ms: Share
+    round_trip_ms: Share | None = None
+    jitter_buffer_ms: Share | None = None
+    packets_lost: int | None = Field(default=None, ge=0, le=1_000_000)
+    concealed_ms: Share | None = None
+
+
 ClientEvent = (
     SessionUpdate
     | ConversationItemCreate
@@ -122,6 +155,8 @@ ClientEvent = (
     | InputAudioBufferAppend
     | InputAudioBufferCommit
     | InputAudioBufferClear
+    | Ping
+    | Heard
 )
 
 

@@ -1,6 +1,6 @@
 """The OpenAI Realtime events that the server sends (GA shape), and how they are written as JSON; no I/O.
 
-`parley.trace` is ours: the marks of a turn, after its `response.done`.
+`parley.trace` is ours: the marks of a turn, after its `response.done`; so is `parley.pong`, which compares clocks.
 """
 
 import json
@@ -251,6 +251,14 @@ class TurnTrace(BaseModel, frozen=True):
     saved_ms: float
 
 
+class Pong(BaseModel, frozen=True):
+    """Vendor event: the answer to a `parley.ping`, with its `client_ms` and the server's clock when it came."""
+
+    type: Literal["parley.pong"] = "parley.pong"
+    client_ms: float
+    server_ms: float
+
+
 class Error(BaseModel, frozen=True):
     """Something was refused or failed; the call goes on."""
 
@@ -285,6 +293,7 @@ ServerEvent = (
     | FunctionCallArgumentsDone
     | OutputAudioBuffer
     | TurnTrace
+    | Pong
     | Error
 )
 

@@ -1,0 +1,132 @@
+"""`/traces`: the turns of all calls as history (JSON, CSV) and live (server-sent events), for the latency page and for spreadsheets.
+
+Takes filters from the query, gives each turn as `Trace.full_json` with its date. Whoever follows is sent the history first, and then
+each turn again whenever it changes; `call` and `response` together name a turn.
+"""
+
+import asyncio
+import csv
+import io
+import json
+import time
+from collections.abc import Iterator
+from typing import Annotated, Any, Literal
+
+from aiohttp import web
+from pydantic import BaseModel, Field, ValidationError
+
+from agent.http.calls import Calls
+from agent.http.keys import Keys
+from agent.realtime.objects import refusal
+from agent.trace import STAGES, Trace
+from agent.traces import MOST, TooManyFollowersError
+
+KEEPALIVE_SECONDS = 15.0
+"""After so long without a turn a comment is sent: proxies close silent connections, and a listener that vanished is noticed."""
+
+COLUMNS = (
+    *("date", "call", "response", "agent", "model", "voice", "status", "outcome", "measured", "v2v_ms", "over"),
+    *(f"{stage}_ms" for stage in STAGES),
+    *("wait_ms", "end_of_turn", "tries", "hit", "saved_ms", "pauses", "withdrawn"),
+    *("clock_error_ms", "round_trip_ms", "jitter_buffer_ms", "packets_lost", "concealed_ms"),
+    *("received_packets", "lost_packets", "concealed_packets", "sent_packets", "missed_packets", "underruns"),
+)
+
+
+class Query(BaseModel, frozen=True, extra="forbid"):
+    """Which turns are asked for: all that match each of the fields that are given."""
+
+    call: str | None = None
+    agent: str | None = None
+    model: str | None = None
+    outcome: Literal["completed", "barge_in", "false_start", "cancelled", "failed"] | None = None
+    limit: Annotated[int, Field(ge=0, le=MOST)] = 1000
+    """The newest so many."""
+    format: Literal["json", "csv"] = "json"
+
+    def matches(self, trace: Trace) -> bool:
+        """Whether a turn is asked for."""
+        named = ("call", "agent", "model", "outcome")
+        return all(getattr(self, name) in {None, getattr(trace, name)} for name in named)
+
+
+class Turns:
+    """The handlers; each checks who asks."""
+
+    def __init__(self, server: Calls, keys: Keys) -> None:
+        self._server = server
+        self._keys = keys
+
+    async def list_turns(self, request: web.Request) -> web.Response:
+        """The turns that ended, oldest first."""
+        self._keys.check_key(request)
+        query = _query(request)
+        rows = list(self._history(query))
+        if query.format == "json":
+            return web.json_response(rows)
+        headers = {"Content-Disposition": 'attachment; filename="turns.csv"'}
+        return web.Response(text=as_csv(rows), content_type="text/csv", charset="utf-8", headers=headers)
+
+    async def follow_turns(self, request: web.Request) -> web.StreamResponse:
+        """The same as server-sent events, and then the turns as they happen, until the listener leaves or falls behind."""
+        self._keys.check_key(request)
+        query = _query(request)
+        response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
+        try:
+            with self._server.stages.traces.following() as follower:
+                await response.prepare(request)
+                await _send(response, "history", list(self._history(query)))
+                while trace := await _next(response, follower):
+                    if query.matches(trace):
+                        await _send(response, "turn", self._row(trace))
+                await _send(response, "behind", None)
+        except TooManyFollowersError as error:
+            raise web.HTTPServiceUnavailable(text=str(error)) from None
+        except ConnectionResetError:
+            pass  # the listener left
+        return response
+
+    def _history(self, query: Query) -> Iterator[dict[str, Any]]:
+        found = [trace for trace in self._server.stages.traces if query.matches(trace)]
+        return map(self._row, found[len(found) - min(query.limit, len(found)) :])
+
+    def _row(self, trace: Trace) -> dict[str, Any]:
+        """A turn with its date in seconds since 1970, which is that of the caller's last syllable."""
+        ago = asyncio.get_running_loop().time() - trace.zero
+        date = round(time.time() - ago, 3)  # noqa: TID251  a date in the world, not a duration
+        return {"date": date, **trace.full_json(self._server.settings.budget)}
+
+
+def _query(request: web.Request) -> Query:
+    """The filters of a request. Raises EventError for those that there are not."""
+    try:
+        return Query.model_validate(dict(request.query))
+    except ValidationError as error:
+        raise refusal(error) from None
+
+
+async def _next(response: web.StreamResponse, follower: asyncio.Queue[Trace | None]) -> Trace | None:
+    """The next turn; meanwhile the connection is kept alive."""
+    while True:
+        try:
+            async with asyncio.timeout(KEEPALIVE_SECONDS):
+                return await follower.get()
+        except TimeoutError:
+            await response.write(b":\n\n")
+
+
+async def _send(response: web.StreamResponse, event: str, data: object) -> None:
+    text = json.dumps(data, separators=(",", ":"))
+    await response.write(f"event: {event}\ndata: {text}\n\n".encode())
+
+
+def as_csv(rows: list[dict[str, Any]]) -> str:
+    """One line per turn, what is nested spread over columns."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, COLUMNS, extrasaction="ignore", lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        stages = {f"{stage}_ms": length for stage, length in row["stages"].items()}
+        counts = {"pauses": len(row["pauses"]), "withdrawn": len(row["withdrawn"])}
+        writer.writerow({**row, **stages, **(row["ear"] or {}), **row["media"], **counts})
+    return text.getvalue()
