@@ -163,8 +163,8 @@ def check_messages(messages: Messages) -> None:
             raise InputError(f"message {index} has content of type {type(content).__name__}; it must be a string")
         if role == "system" and index > 0:
             raise InputError(f"message {index} is from the system, which may only come first")
-        if role == "tool" and before not in ("assistant", "tool"):
-            raise InputError(f"message {index} is a tool's result, but no assistant message comes before it")
+        if role == "tool" and before in (None, "system"):
+            raise InputError(f"message {index} is a tool's result, but nobody can have called one before it")
         before = role
     if before in ("assistant", "system"):
         raise InputError(f"the last message is from the {before}: there is nothing to answer")

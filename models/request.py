@@ -31,6 +31,8 @@ class Options:
     priority: Priority = Priority.COMMITTED
     sampling: Sampling = GREEDY
     truncation: Truncation = BY_QUARTERS
+    tools: tuple[dict[str, Any], ...] = ()  # functions that the answer may call
+    call: str | None = None  # the answer calls a function: this one, or with "" any
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,9 +110,12 @@ def build(model: Model, window: int, messages: Messages, audios: Sequence[Any], 
 
     The oldest turns are left out, as the options say, where they do not leave room for the answer, or for a quarter of the window.
     """
+    template = model.tokenizer.template
+    opening = template.call(options.call) if template and options.call is not None and options.max_new_tokens else ""
 
     def plan(messages: Messages, audios: Sequence[Any]) -> Plan:
-        return model.plan(model.prompt(messages), [len(audio) for audio in audios])
+        prompt = model.prompt(messages, options.tools or None) + opening
+        return model.plan(prompt, [len(audio) for audio in audios])
 
     room = window - min(max(1, options.max_new_tokens), window // 4)
     kept, kept_audios = fit(messages, audios, lambda *chat: len(plan(*chat).ids), room, options.truncation)
@@ -128,5 +133,5 @@ def build(model: Model, window: int, messages: Messages, audios: Sequence[Any], 
         limit=min(options.max_new_tokens, window - length + 1),  # the last token needs no position
         options=options,
         heard=last.start + last.count - 1 if last else None,
-        text=Detokenizer(model.tokenizer),
+        text=Detokenizer(model.tokenizer, opening, calls=bool(options.tools)),
     )

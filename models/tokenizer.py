@@ -11,6 +11,7 @@ from models.chat import ChatTemplate
 from models.config import CheckpointError
 
 FILES = ("tokenizer.json", "tokenizer_config.json")
+_CALL_TOKENS = ("<|python_tag|>", "[TOOL_CALLS]", "<tool_call>", "</tool_call>")  # mark calls of functions in a text
 _REPLACEMENT = "\ufffd"  # what decoding gives for the first bytes of an unfinished character
 
 
@@ -20,6 +21,8 @@ class Tokenizer:
     def __init__(self, tokenizer: FastTokenizer, eos: int, template: ChatTemplate | None) -> None:
         self.eos = eos
         self.template = template
+        ids = ((tokenizer.token_to_id(token), token) for token in _CALL_TOKENS)
+        self.call_tokens = {number: token for number, token in ids if number is not None}
         self._tokenizer = tokenizer
 
     @classmethod
@@ -53,27 +56,38 @@ class Tokenizer:
 class Detokenizer:
     """Ids one by one -> text deltas that never split a character and never show a special token.
 
-    All deltas together are the decoded text of all ids.
+    All deltas together are the decoded text of all ids. Of an answer that may call functions, the tokens that mark calls are shown,
+    and `opening` is the text with which it was begun.
     """
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, opening: str = "", *, calls: bool = False) -> None:
         self._tokenizer = tokenizer
+        self._opening = opening
+        self._shown_tokens = tokenizer.call_tokens if calls else {}
         self._ids: list[int] = []  # from a few tokens back: decoding may depend on what came before
         self._shown = 0  # how many of them the given text covers
 
     def push(self, token: int) -> str:
         """Add an id; give the text that it completes, or "" when that is none yet."""
+        if token in self._shown_tokens:
+            delta = self.end() + self._shown_tokens[token]
+            self._ids, self._shown = [], 0
+            return delta
         self._ids.append(token)
         delta = self._pending()
         if delta.endswith(_REPLACEMENT) or not delta:
             return ""
         del self._ids[: self._shown]
         self._shown = len(self._ids)
-        return delta
+        return self._opened(delta)
 
     def end(self) -> str:
         """Give what was held back: bytes that have not become a character, as replacement characters."""
-        return self._pending()
+        return self._opened(self._pending())
+
+    def _opened(self, delta: str) -> str:
+        opening, self._opening = self._opening, ""
+        return opening + delta
 
     def _pending(self) -> str:
         before = self._tokenizer.decode(self._ids[: self._shown])

@@ -56,6 +56,15 @@ CHAT_TEMPLATE = """{{- bos_token }}
             {{- "\n\n" }}
         {%- endfor %}
         {{- message.content | trim + "<|eot_id|>" }}
+    {%- elif message.tool_calls %}
+        {%- if message.tool_calls | length != 1 %}
+            {{- raise_exception("one call at a time") }}
+        {%- endif %}
+        {%- set call = message.tool_calls[0].function %}
+        {{- "<|start_header_id|>assistant<|end_header_id|>\n\n" }}
+        {{- '{"name": "' + call.name + '", "parameters": ' + (call.arguments | tojson) + "}<|eot_id|>" }}
+    {%- elif message.role == "tool" %}
+        {{- "<|start_header_id|>ipython<|end_header_id|>\n\n" + message.content + "<|eot_id|>" }}
     {%- else %}
         {{- "<|start_header_id|>" + message.role + "<|end_header_id|>\n\n" + message.content | trim + "<|eot_id|>" }}
     {%- endif %}
@@ -64,7 +73,15 @@ CHAT_TEMPLATE = """{{- bos_token }}
     {{- "<|start_header_id|>assistant<|end_header_id|>\n\n" }}
 {%- endif %}
 """
-SPECIAL = ("<|begin_of_text|>", "<|end_of_text|>", "<|eot_id|>", "<|start_header_id|>", "<|end_header_id|>")
+SPECIAL = (
+    "<|begin_of_text|>",
+    "<|end_of_text|>",
+    "<|eot_id|>",
+    "<|start_header_id|>",
+    "<|end_header_id|>",
+    "<|eom_id|>",
+    "<|python_tag|>",
+)
 FAMILIES: dict[str, tuple[type, type]] = {
     "llama": (LlamaConfig, LlamaForCausalLM),
     "mistral": (MistralConfig, MistralForCausalLM),

@@ -1,3 +1,4 @@
+import json
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,13 @@ CHATS: dict[str, list[dict[str, Any]]] = {
         {"role": "user", "content": "Und übersetzt?\n<|audio|>"},
     ],
 }
+CALL = {"name": "weather", "arguments": {"place": "Zürich", "days": [1, 2]}}
+CHATS["a call and its result"] = [
+    {"role": "system", "content": "Be brief."},
+    {"role": "user", "content": "<|audio|>"},
+    {"role": "assistant", "content": "", "tool_calls": [{"id": "call00001", "type": "function", "function": CALL}]},
+    {"role": "tool", "content": '{"sky": "<grey>"}', "tool_call_id": "call00001", "name": "weather"},
+]
 OTHER_TEMPLATE = """{% for message in messages -%}
   {% if message.role == 'tool' %}{% continue %}{% endif %}
   [{{ message.role }}{{ eos_token }}] {{ message | tojson }}
@@ -63,6 +71,46 @@ def test_the_checkpoints_own_template_and_special_tokens(whole: Path) -> None:
     assert mine.template.render(CHATS["several turns"]) == expected
     assert mine.encode(expected) == theirs(expected, add_special_tokens=False)["input_ids"]
     assert mine.eos == theirs.eos_token_id
+
+
+WITHOUT_TOOLS = (
+    "{% for message in messages %}{{ '[' + message.role + ']' + message.content | trim + '\n' }}{% endfor %}[assistant]"
+)
+
+
+def test_a_template_without_tools_has_them_written_out() -> None:
+    template = ChatTemplate(WITHOUT_TOOLS, {})
+    assert not template.knows_tools
+    system, *rest = template.render(CHATS["a call and its result"], TOOLS).split("\n[")
+    assert system.startswith("[system]Be brief.\n\nYou can call these functions:\n")
+    assert json.dumps(TOOLS[0]["function"], ensure_ascii=False) in system
+    assert '{"name": function, "parameters": {name: value}}' in system
+    assert rest == [
+        "user]<|audio|>",
+        'assistant]{"name": "weather", "parameters": {"place": "Zürich", "days": [1, 2]}}',
+        'user]Result: {"sky": "<grey>"}',
+        "assistant]",
+    ]
+
+
+def test_without_tools_such_a_template_renders_what_it_is_given() -> None:
+    template = ChatTemplate(WITHOUT_TOOLS, {})
+    assert template.render(CHATS["one turn"]) == "[user]hello <|audio|>\n[assistant]"
+    assert template.render(CHATS["one turn"], TOOLS).startswith("[system]You can call these functions:")
+
+
+@pytest.mark.parametrize(
+    ("source", "some", "this"),
+    [
+        ("{{ tools }}", '{"name": "', '{"name": "weather", "parameters":'),
+        ("{{ tools }}<tool_call>", '<tool_call>\n{"name": "', '<tool_call>\n{"name": "weather", "arguments":'),
+        ("{{ tools }}[TOOL_CALLS]", '[TOOL_CALLS][{"name": "', '[TOOL_CALLS][{"name": "weather", "arguments":'),
+    ],
+)
+def test_the_beginning_of_a_call_is_in_the_models_form(source: str, some: str, this: str) -> None:
+    template = ChatTemplate(source, {})
+    assert template.call() == some
+    assert template.call("weather") == this
 
 
 def test_what_the_template_refuses_is_told() -> None:

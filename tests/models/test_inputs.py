@@ -91,7 +91,7 @@ CALL = {"role": "assistant", "content": None, "tool_calls": [{}]}
         ([USER, SYSTEM, USER], "message 1 is from the system, which may only come first"),
         ([USER, ASSISTANT], "the last message is from the assistant: there is nothing to answer"),
         ([SYSTEM], "the last message is from the system"),
-        ([USER, TOOL], "message 1 is a tool's result, but no assistant"),
+        ([SYSTEM, TOOL], "message 1 is a tool's result, but nobody"),
         ([{"role": "robot", "content": "x"}], "message 0 has role 'robot'"),
         ([{"content": "x"}], "message 0 has role None"),
         ([{"role": "user"}], "message 0 has content of type NoneType"),

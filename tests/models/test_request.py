@@ -95,5 +95,24 @@ def test_what_makes_no_sense_is_refused_at_once(model: Model, messages: list, au
         build(model, 400, messages, audios, Options())
 
 
+def with_tools(model: Model, **options: object) -> str:
+    """The prompt of a request, as text."""
+    tools = ({"type": "function", "function": {"name": "clock", "parameters": {}}},)
+    request = build(model, 900, [TYPED], [], Options(50, tools=tools, **options))
+    return model.tokenizer._tokenizer.decode(request.plan.ids, skip_special_tokens=False)
+
+
+def test_functions_stand_in_the_prompt_and_a_demanded_call_begins_the_answer(model: Model) -> None:
+    prompt = with_tools(model)
+    assert '"name": "clock"' in prompt
+    assert with_tools(model, call="") == prompt + '{"name": "'
+    assert with_tools(model, call="clock") == prompt + '{"name": "clock", "parameters":'
+
+
+def test_a_prefill_does_not_hold_the_beginning_of_the_answer(model: Model) -> None:
+    request = build(model, 400, [TYPED], [], Options(0, call="clock"))
+    assert request.keys == ask(model, TYPED).keys
+
+
 def test_the_order_of_priorities() -> None:
     assert sorted(Priority, reverse=True) == [Priority.OFF_PATH, Priority.SPECULATIVE, Priority.COMMITTED]

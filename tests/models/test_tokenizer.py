@@ -53,6 +53,19 @@ def test_special_tokens_are_not_shown() -> None:
     assert "".join(deltas([*special, *hello, *special, *hello])) == "hellohello"
 
 
+def test_the_tokens_that_mark_a_call_are_shown_where_calls_may_be() -> None:
+    tag, end = (checkpoints.tokenizer().token_to_id(token) for token in ("<|python_tag|>", "<|eom_id|>"))
+    hello = MINE.encode("hello 😀")
+    text = Detokenizer(MINE, '{"name": "', calls=True)
+    shown = [*(text.push(token) for token in [*hello[:-1], tag, *hello, end]), text.end()]
+    assert "".join(shown) == '{"name": "hello \ufffd<|python_tag|>hello 😀'
+    assert "".join(deltas([tag, *hello])) == "hello 😀"
+
+
+def test_an_opening_is_shown_though_nothing_follows() -> None:
+    assert Detokenizer(MINE, "{").end() == "{"
+
+
 def test_special_tokens_in_text_count_as_such() -> None:
     assert MINE.encode("<|eot_id|>") == [checkpoints.EOT]
 
