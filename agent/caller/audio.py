@@ -17,6 +17,7 @@ from agent.audio import INPUT_RATE, Samples
 from agent.edge.jitter import Packet
 from agent.edge.rtp import Depacketizer
 from agent.edge.speaker import OUTPUT_RATE
+from agent.edge.statistics import Reception
 from agent.edge.track import FRAME
 from agent.playout import Playout
 
@@ -107,6 +108,11 @@ class Ear:
         self._loop = asyncio.get_running_loop()
         self._news = news
         self._stream = Depacketizer()
+
+    @property
+    def statistics(self) -> Reception:
+        """What became of the packets so far."""
+        return self._stream.statistics
 
     def take(self, packet: RtpPacket) -> None:
         """Hear a packet that arrived now."""

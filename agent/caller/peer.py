@@ -17,6 +17,7 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessi
 
 from agent.audio import Samples
 from agent.caller.audio import Ear, Mouth
+from agent.caller.clock import Clock
 from agent.edge.channel import LABEL
 from agent.edge.patches import listen, offer_addresses, receive
 from agent.edge.track import PacedTrack
@@ -29,6 +30,9 @@ ANSWER_SECONDS = 120.0
 
 IN_FLIGHT_SECONDS = 0.06
 """The last packets of an answer arrive at most so long after the event that it is over."""
+
+PINGS = 3
+"""In each turn; the quickest of the last ones is believed."""
 
 MAX_LATE_FRAMES = 50
 """A microphone hears on while its computer stalls: all of a second is sent afterwards."""
@@ -67,8 +71,12 @@ class Caller:
         self.ear = Ear(self._wake)
         self.events: list[tuple[float, Event]] = []
         """What the server sent, with the time of its arrival."""
+        self.clock = Clock()
+        """The server's."""
         self.started: float | None = None
         """When the connection was up."""
+        self._lost = 0
+        """Packets that were missed up to the last report."""
         self._ended = False
         self._loop = asyncio.get_running_loop()
         self._news = asyncio.Event()
@@ -86,6 +94,22 @@ class Caller:
         """Send an event to the server; the connection must be up."""
         self._channel.send(json.dumps(event))
 
+    def report(self, response: str, spoken: float, heard: float) -> None:
+        """Tell the server what was measured of a turn, for its trace; nothing before the first ping was answered."""
+        if self.clock.error < float("inf"):
+            lost, self._lost = self.ear.statistics.lost - self._lost, self.ear.statistics.lost
+            self.send(
+                {
+                    "type": "parley.heard",
+                    "response_id": response,
+                    "spoken_ms": 1000 * self.clock.at_server(spoken),
+                    "heard_ms": 1000 * self.clock.at_server(heard),
+                    "clock_error_ms": 1000 * self.clock.error,
+                    "round_trip_ms": 2000 * self.clock.error,
+                    "packets_lost": lost,
+                }
+            )
+
     async def ask(self, samples: Samples, seconds: float) -> Turn:
         """Say [n] samples at 48 kHz and hear the answer to its end.
 
@@ -93,10 +117,13 @@ class Caller:
         """
         utterance = self.mouth.say(samples)
         said = await self.until(lambda: utterance.ended)
+        for _ in range(PINGS):
+            self.send({"type": "parley.ping", "client_ms": 1000 * self._loop.time()})
         async with asyncio.timeout(seconds):
             began, response = await self.until(lambda: self._answer(said))
             # Events and audio travel apart; what was heard long before the event is the end of another answer.
             first = await self.until(lambda: self.ear.first(max(said, began - IN_FLIGHT_SECONDS)))
+        self.report(response, said, first)
         async with asyncio.timeout(ANSWER_SECONDS):
             trace = await self.until(lambda: self.event("parley.trace", response))
             await asyncio.sleep(IN_FLIGHT_SECONDS)
@@ -146,7 +173,10 @@ class Caller:
         return None
 
     def _take_event(self, message: str) -> None:
-        self.events.append((self._loop.time(), json.loads(message)))
+        now, event = self._loop.time(), json.loads(message)
+        self.events.append((now, event))
+        if event["type"] == "parley.pong":
+            self.clock.add(event["client_ms"] / 1000, event["server_ms"] / 1000, now)
         self._wake()
 
     def _state_changed(self) -> None:
