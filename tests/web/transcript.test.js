@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { EMPTY, append, heard } from '../../web/chat/transcript.js';
+import { spoke } from '../../web/chat/answers.js';
+import { EMPTY, append, heard, lasted } from '../../web/chat/transcript.js';
 
 /** @param {...object} events */
 const after = (...events) => events.reduce((transcript, event) => append(transcript, event), EMPTY);
@@ -72,11 +73,64 @@ test('a failed answer says why', () => {
   assert.match(after(CREATED, done('failed')).turns[0].problem, /failed/);
 });
 
-test('typed words are a turn; spoken items and the agent’s own are not added twice', () => {
-  const item = (role, content) => ({ type: 'conversation.item.added', item: { id: 'x', role, status: 'completed', content } });
-  assert.equal(after(item('user', [{ type: 'input_text', text: 'Hi' }])).turns[0].text, 'Hi');
-  assert.deepEqual(after(item('user', [{ type: 'input_audio', transcript: null }])).turns, []);
-  assert.deepEqual(after(item('assistant', [])).turns, []);
+const item = (id, role, content) => ({ type: 'conversation.item.added', item: { id, role, status: 'completed', content } });
+
+test('typed words are a turn; an answer that begins is not added twice', () => {
+  assert.equal(after(item('x', 'user', [{ type: 'input_text', text: 'Hi' }])).turns[0].text, 'Hi');
+  assert.deepEqual(after(item('x', 'assistant', [])).turns, []);
+  assert.equal(after(CREATED, OPENED, item('b', 'assistant', [{ type: 'output_audio', transcript: '' }])).turns.length, 1);
+});
+
+test('a turn that was ended by hand is a turn of its own, and learns its length from the page', () => {
+  const transcript = after(item('x', 'user', [{ type: 'input_audio', transcript: null }]));
+  assert.deepEqual([transcript.turns[0].kind, transcript.turns[0].seconds], ['spoken', 0]);
+  assert.equal(lasted(transcript, 'x', 1.5).turns[0].seconds, 1.5);
+});
+
+test('a silence that is answered is a turn, and its item does not become another', () => {
+  const silence = { type: 'input_audio_buffer.timeout_triggered', item_id: 'x', audio_start_ms: 0, audio_end_ms: 9 };
+  const { turns } = after(silence, item('x', 'user', [{ type: 'input_audio', transcript: null }]));
+  assert.deepEqual(turns.map(({ kind }) => kind), ['silent']);
+});
+
+test('the transcript of the caller’s words comes beside the conversation, in pieces or whole', () => {
+  const type = 'conversation.item.input_audio_transcription';
+  const hearing = after(STARTED, STOPPED, { type: `${type}.delta`, item_id: 'a', delta: 'Who are' });
+  assert.equal(hearing.turns[0].text, 'Who are');
+  const whole = append(hearing, { type: `${type}.completed`, item_id: 'a', transcript: ' Who are you? ' });
+  assert.equal(whole.turns[0].text, 'Who are you?');
+  assert.equal(append(whole, { type: `${type}.failed`, item_id: 'a' }), whole);
+});
+
+test('who comes back to a call keeps its turns, and learns of those it missed', () => {
+  const session = { type: 'session.created', session: { ...SESSION, id: 'call' } };
+  const before = after(session, STARTED, STOPPED, CREATED, OPENED, delta('Hello.'), done('completed'));
+  const again = [item('a', 'user', [{ type: 'input_audio', transcript: null }]),
+    item('b', 'assistant', [{ type: 'output_audio', transcript: 'Hello.' }]),
+    item('c', 'user', [{ type: 'input_audio', transcript: 'Bye' }]),
+    item('d', 'assistant', [{ type: 'output_audio', transcript: 'Goodbye.' }])];
+  const { turns } = [session, ...again].reduce((transcript, event) => append(transcript, event), before);
+  assert.deepEqual(turns.map((turn) => turn.said ?? turn.text), ['', 'Hello.', 'Bye', 'Goodbye.']);
+  const other = append(before, { ...session, session: { ...session.session, id: 'another' } });
+  assert.deepEqual(other.turns, []);
+});
+
+const words = (...pairs) => ({ type: 'parley.words', response_id: 'r', words: pairs.map(([text, ms]) => ({ text, ms })) });
+
+test('words appear as they are said, the one that is being said included', () => {
+  const timed = after(CREATED, OPENED, delta('One two three.'), words([3, 300], [7, 600]), words([14, 1100]), audio('started'));
+  const shown = (ms) => spoke(timed, 'r', ms).turns[0].shown;
+  assert.deepEqual([-100, 0, 299, 300, 650, 5000].map(shown), [0, 3, 3, 7, 14, 14]);
+  const later = spoke(timed, 'r', 650);
+  assert.equal(spoke(later, 'r', 700), later);
+  assert.equal(append(later, audio('stopped')).turns[0].shown, null);
+});
+
+test('an answer that is cut shows all that was heard, and one without times all at once', () => {
+  const cut = after(CREATED, OPENED, delta('One two'), words([3, 300]), audio('started'), said('One'), done('cancelled'));
+  assert.deepEqual([cut.turns[0].shown, cut.turns[0].unheard], [null, ' two']);
+  const untimed = after(CREATED, OPENED, delta('One two'), audio('started'));
+  assert.equal(spoke(untimed, 'r', 0), untimed);
 });
 
 test('what the browser heard belongs to its answer', () => {

@@ -1,65 +1,85 @@
 /**
- * One call: microphone, peer connection, data channel. Takes the callbacks of a `Listener`; gives server events, levels
- * and, when the call ends by itself, why. Signalling is one POST of the whole offer (no trickle) and one DELETE.
+ * One call, from the microphone to the hang-up. It outlives its connection: when the network goes, it comes back to the
+ * same conversation with the server's token. Takes the callbacks of a `Listener`.
  *
+ * @import { CodecName } from './codecs.js'
  * @import { ServerEvent } from './events.js'
- * @import { Levels } from './level.js'
+ * @import { Sound } from './meter.js'
  * @import { Problem } from './problems.js'
+ * @import { About, Request } from './signalling.js'
  *
  * @typedef {{
  *   connecting: () => void,
  *   event: (event: ServerEvent) => void,
- *   levels: (levels: Levels) => void,
+ *   sound: (sound: Sound) => void,
  *   blocked: () => void,
  *   unstable: (waiting: boolean) => void,
+ *   token: (token: string | null) => void,
  *   lost: (problem: Problem) => void,
  * }} Listener  `connecting`: the microphone is ours. `blocked`: the browser wants a click before it plays sound.
- * `unstable`: no packets arrive for the moment, or they do again. `lost`: the call is over, not by us.
+ * `unstable`: nothing arrives for the moment, or it does again. `token`: what another page could go on with, or null once
+ * there is no more. `lost`: the call is over, not by us.
+ *
+ * @typedef {Request & {
+ *   microphone?: string | undefined,
+ *   codec?: CodecName | null,
+ *   resume?: string | undefined,
+ * }} Wish  `microphone`: a device id. `resume`: the token of a call to go on with.
  */
 
-import { parse } from './events.js';
-import { measure } from './meter.js';
-import { CallError, ENDED_BY_SERVER, LOST, NO_ROUTE, UNREACHABLE, microphone, refused } from './problems.js';
+import { Connection } from './connection.js';
+import { Meter } from './meter.js';
+import { openMicrophone } from './microphone.js';
+import { CallError, ENDED_BY_SERVER, UNREACHABLE, microphone, unexpected } from './problems.js';
 
-const CALLS = '/v1/realtime/calls';
-/** Host candidates are there in milliseconds; a silent STUN server must not hold the call for its own 10 s and more. */
-const GATHERING_MS = 2000;
-/** From the server's answer to its first event; ICE gives up at about 15 s in Chromium. */
-const CONNECT_MS = 12_000;
+/** Between two tries to come back. */
+const RETRY_MS = 1000;
 
 export class Call {
-  /** @type {string | null} */
-  #location = null;
   #closed = false;
-  /** @type {(() => void)[]} */
-  #cleanUp = [];
+  #muted = false;
+  /** @type {Connection | null} */
+  #connection = null;
   /** @type {MediaStream | null} */
   #mic = null;
-  #peer;
-  #channel;
+  /** @type {Meter | null} */
+  #meter = null;
+  /** @type {string | null} */
+  #token;
   #voice;
+  #about;
+  #wish;
   #listener;
 
   /**
    * @param {HTMLAudioElement} voice  Plays the agent.
-   * @param {RTCIceServer[]} iceServers
+   * @param {About} about  The server's.
+   * @param {Wish} wish
    * @param {Listener} listener
    */
-  constructor(voice, iceServers, listener) {
+  constructor(voice, about, wish, listener) {
     this.#voice = voice;
+    this.#about = about;
+    this.#wish = wish;
     this.#listener = listener;
-    this.#peer = new RTCPeerConnection({ iceServers });
-    this.#channel = this.#peer.createDataChannel('oai-events');
+    this.#token = wish.resume ?? null;
+  }
+
+  /** Samples per second of `Sound`; 0 while nothing is measured. */
+  get rate() {
+    return this.#meter?.rate ?? 0;
   }
 
   /** Ask for the microphone and connect; CallError tells why that failed. Resolves early when hung up meanwhile. */
   async start() {
     try {
-      await this.#openMicrophone();
+      await this.listenTo(this.#wish.microphone);
       if (this.#closed) return;
       this.#listener.connecting();
-      this.#watch();
-      await this.#negotiate();
+      // Meters are a comfort: a browser without worklets calls without them.
+      this.#meter = await Meter.open(this.#listener.sound).catch(() => null);
+      if (this.#mic) this.#meter?.hear('mic', this.#mic);
+      await this.#connect();
     } catch (error) {
       if (this.#closed) return;
       this.hangUp();
@@ -67,86 +87,110 @@ export class Call {
     }
   }
 
+  /** Speak into another microphone, at once when the call is up. Raises CallError when it does not start. */
+  async listenTo(/** @type {string | undefined} */ device) {
+    const mic = await openMicrophone(device);
+    const old = this.#mic;
+    this.#mic = mic;
+    old?.getTracks().forEach((track) => track.stop());
+    if (this.#closed) mic.getTracks().forEach((track) => track.stop());
+    for (const track of mic.getAudioTracks()) {
+      track.onended = () => this.#lose(microphone('NotReadableError'));
+      track.enabled = !this.#muted;
+    }
+    this.#meter?.hear('mic', mic);
+    await this.#connection?.replace(mic);
+  }
+
   /** @param {string[]} events  JSON texts. */
   send(events) {
-    if (this.#channel.readyState === 'open') events.forEach((event) => this.#channel.send(event));
+    this.#connection?.send(events);
   }
 
   /** @param {boolean} muted */
   mute(muted) {
+    this.#muted = muted;
     this.#mic?.getAudioTracks().forEach((track) => (track.enabled = !muted));
   }
 
-  /** End the call and give everything back; safe at any time, also while the page goes away. */
+  /** Send a telephone's keys in the sound's stream; false where the ends cannot. */
+  dial(/** @type {string} */ keys) {
+    return this.#connection?.dial(keys) ?? false;
+  }
+
+  /** Go on over another codec: the same conversation on a new connection. False where the server does not keep calls. */
+  async speakThrough(/** @type {CodecName} */ codec) {
+    this.#wish = { ...this.#wish, codec };
+    if (!this.#token || !this.#connection) return false;
+    this.#connection.close();
+    await this.#comeBack(ENDED_BY_SERVER);
+    return !this.#closed;
+  }
+
+  /** End the call; safe at any time. */
   hangUp() {
     if (this.#closed) return;
+    this.#listener.token(null);
+    this.#connection?.hangUp();
+    this.#release();
+  }
+
+  /** The page goes away, perhaps only to come back: leave the call to its token where there is one. */
+  leave() {
+    if (!this.#token) this.hangUp();
+    else this.#release();
+  }
+
+  #release() {
     this.#closed = true;
-    if (this.#location) end(this.#location);
-    this.#cleanUp.forEach((step) => step());
-    this.#peer.close();
+    this.#connection?.close();
+    this.#meter?.close();
     this.#mic?.getTracks().forEach((track) => track.stop());
     this.#voice.srcObject = null;
   }
 
-  async #openMicrophone() {
-    const audio = { echoCancellation: true, noiseSuppression: true, autoGainControl: true };
-    try {
-      this.#mic = await navigator.mediaDevices.getUserMedia({ audio });
-    } catch (error) {
-      throw new CallError(microphone(error instanceof DOMException ? error.name : String(error)));
-    }
-    if (this.#closed) this.#mic.getTracks().forEach((track) => track.stop());
-    for (const track of this.#mic.getAudioTracks()) {
-      track.onended = () => this.#lose(microphone('NotReadableError'));
-      this.#peer.addTrack(track, this.#mic);
-    }
+  async #connect() {
+    if (!this.#mic) return;
+    const connection = new Connection(this.#mic, this.#about.ice_servers, this.#wish.codec ?? null, {
+      event: this.#listener.event,
+      voice: (agent) => this.#play(agent),
+      unstable: this.#listener.unstable,
+      lost: (problem) => void this.#comeBack(problem),
+    });
+    this.#connection = connection;
+    this.#token = await connection.open(this.#wish, this.#token ?? 'new');
+    if (!this.#closed) this.#listener.token(this.#token);
   }
 
-  async #negotiate() {
-    await this.#peer.setLocalDescription();
-    await gathered(this.#peer);
-    const answer = await post(this.#peer.localDescription?.sdp ?? '');
-    this.#location = answer.location;
-    if (this.#closed) {
-      end(answer.location);
-      return;
-    }
-    const timer = setTimeout(() => this.#lose(NO_ROUTE), CONNECT_MS);
-    this.#cleanUp.push(() => clearTimeout(timer));
-    this.#channel.addEventListener('message', () => clearTimeout(timer), { once: true });
-    await this.#peer.setRemoteDescription({ type: 'answer', sdp: answer.sdp });
-  }
-
-  #watch() {
-    const peer = this.#peer;
-    let connected = false;
-    peer.ontrack = ({ streams, track }) => void this.#play(streams[0] ?? new MediaStream([track]));
-    peer.onconnectionstatechange = () => {
-      if (peer.connectionState === 'failed') this.#lose(connected ? LOST : NO_ROUTE);
-      if (peer.connectionState === 'disconnected') this.#listener.unstable(true);
-      if (peer.connectionState === 'connected') {
-        if (connected) this.#listener.unstable(false);
-        connected = true;
+  /**
+   * The connection is gone: try to go on with the call, as long as the server keeps it.
+   *
+   * @param {Problem} problem  What to say when that fails.
+   */
+  async #comeBack(problem) {
+    const end = performance.now() + 1000 * this.#about.resume_seconds;
+    if (this.#token) this.#listener.unstable(true);
+    while (this.#token && !this.#closed && performance.now() < end) {
+      try {
+        await this.#connect();
+        return;
+      } catch (error) {
+        this.#connection?.close();
+        const reason = error instanceof CallError ? error.problem : unexpected(error);
+        if (reason !== UNREACHABLE) break;
       }
-    };
-    this.#channel.onmessage = ({ data }) => {
-      const event = parse(data);
-      if (event && !this.#closed) this.#listener.event(event);
-    };
-    this.#channel.onclose = () => this.#lose(ENDED_BY_SERVER);
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+    this.#lose(problem);
   }
 
   /** @param {MediaStream} agent */
-  async #play(agent) {
+  #play(agent) {
     this.#voice.srcObject = agent;
     this.#voice.play().catch((error) => {
       if (error instanceof DOMException && error.name === 'NotAllowedError') this.#listener.blocked();
     });
-    if (!this.#mic) return;
-    // Meters are a comfort: a browser without worklets calls without them.
-    const stop = await measure(this.#mic, agent, this.#listener.levels).catch(() => () => {});
-    if (this.#closed) stop();
-    else this.#cleanUp.push(stop);
+    this.#meter?.hear('agent', agent);
   }
 
   /** @param {Problem} problem */
@@ -155,50 +199,4 @@ export class Call {
     this.hangUp();
     this.#listener.lost(problem);
   }
-}
-
-/**
- * The whole offer in, the whole answer out.
- *
- * @param {string} offer
- * @returns {Promise<{ sdp: string, location: string }>}
- */
-async function post(offer) {
-  const headers = { ...authorization(), 'Content-Type': 'application/sdp' };
-  const reply = await fetch(CALLS, { method: 'POST', headers, body: offer }).catch(() => {
-    throw new CallError(UNREACHABLE);
-  });
-  const sdp = await reply.text();
-  if (!reply.ok) throw new CallError(refused(reply.status, sdp));
-  return { sdp, location: new URL(reply.headers.get('Location') ?? '', reply.url).href };
-}
-
-/** Outlives the page: it is also sent while that goes away. */
-function end(/** @type {string} */ location) {
-  void fetch(location, { method: 'DELETE', headers: authorization(), keepalive: true }).catch(() => {});
-}
-
-/**
- * The server's key, when the page was opened with one: a fragment never leaves the browser by itself.
- *
- * @returns {Record<string, string>}
- */
-export function authorization() {
-  const key = new URLSearchParams(window.location.hash.slice(1)).get('key');
-  return key ? { Authorization: `Bearer ${key}` } : {};
-}
-
-/**
- * All candidates are in the local description, or enough time has passed.
- *
- * @param {RTCPeerConnection} peer
- * @returns {Promise<void>}
- */
-function gathered(peer) {
-  return new Promise((resolve) => {
-    const check = () => peer.iceGatheringState === 'complete' && resolve();
-    peer.addEventListener('icegatheringstatechange', check);
-    setTimeout(resolve, GATHERING_MS);
-    check();
-  });
 }

@@ -6,14 +6,18 @@
  * @typedef {{
  *   id: string,
  *   model: string,
+ *   instructions?: string,
  *   audio: {
- *     input?: { turn_detection?: { prefix_padding_ms?: number | null, silence_duration_ms?: number | null } | null },
+ *     input?: { turn_detection?: TurnDetection | null },
  *     output?: { voice?: string | null },
  *   },
  * }} Session
  *
+ * @typedef {{ type?: string, prefix_padding_ms?: number | null, silence_duration_ms?: number | null }} TurnDetection
+ *
  * @typedef {{ type: string, text?: string, transcript?: string | null }} Content
- * @typedef {{ id: string, role: 'system' | 'user' | 'assistant', status: string, content: Content[] }} Item
+ * @typedef {{ id: string, role?: 'system' | 'user' | 'assistant', status: string, content?: Content[] }} Item  A function's
+ * call has no role.
  *
  * @typedef {{
  *   id: string,
@@ -24,11 +28,17 @@
  * @typedef {Record<string, number>} Marks  When each stage of a turn happened, from its first: `speech_stopped` of a spoken
  * turn.
  *
+ * @typedef {{ text: number, ms: number }} Word  Milliseconds of the answer's sound after which `text` of its characters were
+ * said.
+ *
  * @typedef {(
  *   | { type: 'session.created' | 'session.updated', session: Session }
  *   | { type: 'input_audio_buffer.speech_started', audio_start_ms: number, item_id: string }
  *   | { type: 'input_audio_buffer.speech_stopped', audio_end_ms: number, item_id: string }
+ *   | { type: 'input_audio_buffer.committed' | 'input_audio_buffer.timeout_triggered', item_id: string }
  *   | { type: 'conversation.item.added' | 'conversation.item.done', item: Item }
+ *   | { type: 'conversation.item.input_audio_transcription.delta', item_id: string, delta: string }
+ *   | { type: 'conversation.item.input_audio_transcription.completed', item_id: string, transcript: string }
  *   | { type: 'conversation.item.truncated', item_id: string, audio_end_ms: number }
  *   | { type: 'response.created' | 'response.done', response: Response }
  *   | { type: 'response.output_item.added' | 'response.output_item.done', response_id: string, item: Item }
@@ -36,6 +46,7 @@
  *   | { type: 'response.output_audio_transcript.done', response_id: string, item_id: string, transcript: string }
  *   | { type: 'output_audio_buffer.started' | 'output_audio_buffer.stopped' | 'output_audio_buffer.cleared',
  *       response_id: string }
+ *   | { type: 'parley.words', response_id: string, words: Word[] }
  *   | { type: 'parley.trace', response_id: string, status: string, marks: Marks, heard: string, wait_ms?: number | null }
  *   | { type: 'error', error: { code?: string | null, message: string } }
  * )} ServerEvent
@@ -58,17 +69,33 @@ export function parse(text) {
   }
 }
 
+/** Stops what is being said; harmless in silence, where a `response.cancel` would be an error. */
+export const SILENCE = JSON.stringify({ type: 'output_audio_buffer.clear' });
+
 /**
- * The events that put typed words into the conversation and ask for an answer; whatever is being said stops first (the
- * clear is harmless in silence, where a `response.cancel` would be an error).
+ * The events that put typed words into the conversation and ask for an answer; whatever is being said stops first.
  *
  * @param {string} text
  * @returns {string[]}
  */
 export function typed(text) {
   const item = { type: 'message', role: 'user', content: [{ type: 'input_text', text }] };
-  const stop = { type: 'output_audio_buffer.clear' };
-  return [stop, { type: 'conversation.item.create', item }, { type: 'response.create' }].map((event) =>
-    JSON.stringify(event),
-  );
+  return [SILENCE, JSON.stringify({ type: 'conversation.item.create', item }), ANSWER];
+}
+
+const ANSWER = JSON.stringify({ type: 'response.create' });
+
+/** Push-to-talk: the button is down. What was heard before it does not count. */
+export const PRESSED = [SILENCE, JSON.stringify({ type: 'input_audio_buffer.clear' })];
+
+/** Push-to-talk: the button was let go. */
+export const RELEASED = [JSON.stringify({ type: 'input_audio_buffer.commit' }), ANSWER];
+
+/**
+ * Change the session; what is absent stays.
+ *
+ * @param {object} session
+ */
+export function update(session) {
+  return [JSON.stringify({ type: 'session.update', session: { type: 'realtime', ...session } })];
 }

@@ -1,24 +1,61 @@
 /**
- * Measures both sides of a call: two streams in, `Levels` out, about a hundred a second, on one audio clock.
+ * Listens to both sides of a call on one audio clock: two streams in, `Sound` out, about a hundred a second.
  *
  * @import { Levels } from './level.js'
+ *
+ * @typedef {Levels & { samples: { mic: Int16Array, agent: Int16Array } }} Sound  Levels, and the samples that they are of,
+ * at half the context's rate.
  */
 
-/**
- * @param {MediaStream} mic
- * @param {MediaStream} agent  Must also play in an audio element: Chromium decodes a remote track for nobody else.
- * @param {(levels: Levels) => void} listen
- * @returns {Promise<() => void>}  Stops measuring.
- */
-export async function measure(mic, agent, listen) {
-  const context = new AudioContext();
-  await context.audioWorklet.addModule(new URL('level-worklet.js', import.meta.url));
-  const node = new AudioWorkletNode(context, 'level', { numberOfInputs: 2, numberOfOutputs: 0 });
-  context.createMediaStreamSource(mic).connect(node, 0, 0);
-  context.createMediaStreamSource(agent).connect(node, 0, 1);
-  node.port.onmessage = ({ data }) => listen(data);
-  return () => {
-    node.port.onmessage = null;
-    void context.close();
-  };
+export class Meter {
+  /** @type {Map<'mic' | 'agent', MediaStreamAudioSourceNode>} */
+  #sources = new Map();
+  #context;
+  #node;
+
+  /**
+   * @param {AudioContext} context
+   * @param {AudioWorkletNode} node
+   */
+  constructor(context, node) {
+    this.#context = context;
+    this.#node = node;
+  }
+
+  /**
+   * Raises where a browser has no worklets: meters are a comfort, and calls go on without them.
+   *
+   * @param {(sound: Sound) => void} listen
+   */
+  static async open(listen) {
+    const context = new AudioContext();
+    await context.audioWorklet.addModule(new URL('level-worklet.js', import.meta.url));
+    const node = new AudioWorkletNode(context, 'level', { numberOfInputs: 2, numberOfOutputs: 0 });
+    node.port.onmessage = ({ data }) => listen(data);
+    return new Meter(context, node);
+  }
+
+  /** Samples per second of `Sound`. */
+  get rate() {
+    return this.#context.sampleRate / 2;
+  }
+
+  /**
+   * Listen to a stream in the place of the side's last one.
+   *
+   * @param {'mic' | 'agent'} side
+   * @param {MediaStream} stream  The agent's must also play in an audio element: Chromium decodes a remote track for
+   * nobody else.
+   */
+  hear(side, stream) {
+    this.#sources.get(side)?.disconnect();
+    const source = this.#context.createMediaStreamSource(stream);
+    source.connect(this.#node, 0, side === 'mic' ? 0 : 1);
+    this.#sources.set(side, source);
+  }
+
+  close() {
+    this.#node.port.onmessage = null;
+    void this.#context.close();
+  }
 }

@@ -17,13 +17,15 @@ export const WORDS = {
   thinking: { title: 'Thinking', hint: 'Working out what to say.' },
   speaking: { title: 'Speaking', hint: 'Speak up to interrupt.' },
   interrupted: { title: 'Interrupted', hint: 'It stopped, and listens to you.' },
-  reconnecting: { title: 'Connection lost for a moment', hint: 'Waiting for the network to come back.' },
+  reconnecting: { title: 'Reconnecting', hint: 'The conversation is kept, and goes on when the network is back.' },
   ended: { title: 'Call ended', hint: 'The conversation stays here until you start another.' },
   failed: { title: 'That did not work', hint: '' },
 };
 
-/** What listening is called while the microphone is off. */
+/** What listening is called while the microphone is off, and while it waits for the button of push-to-talk. */
 export const MUTED = { title: 'You are muted', hint: 'Unmute to be heard.' };
+export const PUSH = { title: 'Hold to talk', hint: 'Hold the button or the space bar while you speak.' };
+export const HELD = { title: 'You are speaking', hint: 'Let go, and the answer comes.' };
 
 /** Phases in which a call is up: there is something to hang up, mute and type into. */
 const IN_CALL = new Set(['listening', 'hearing', 'thinking', 'speaking', 'interrupted', 'reconnecting']);
@@ -41,11 +43,12 @@ export const starting = (phase) => phase === 'asking' || phase === 'connecting';
  */
 export function follow(phase, event) {
   switch (event.type) {
-    case 'session.created':
+    case 'session.created': // also after a loss, where an answer may go on: its sound tells
       return 'listening';
     case 'input_audio_buffer.speech_started':
       return phase === 'speaking' ? 'interrupted' : 'hearing';
     case 'input_audio_buffer.speech_stopped':
+    case 'input_audio_buffer.committed':
       return 'thinking';
     case 'response.created':
       return callerSpeaks(phase) ? phase : 'thinking';

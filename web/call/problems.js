@@ -81,6 +81,9 @@ export function refused(status, body) {
       remedy: 'Open this page with #key= and the key at the end of the address, as the server was started with.',
     };
   }
+  if (status === 404) {
+    return { title: 'That call is over', remedy: 'It waited for you, but not this long. Start a new call.' };
+  }
   const said = message(body);
   return {
     title: 'The server refused the call',

@@ -1,176 +1,131 @@
 /**
- * The voice chat page: binds the elements of index.html to a call. Everything that decides is elsewhere and pure
- * (phase.js, transcript.js, waterfall.js, level.js, problems.js); this file shows it.
+ * The voice chat page: binds the elements of index.html to a conversation.
  *
- * @import { Levels } from '../call/level.js'
+ * @import { About } from '../call/signalling.js'
  * @import { Phase } from '../call/phase.js'
- * @import { Problem } from '../call/problems.js'
- * @import { ServerEvent, Session } from '../call/events.js'
+ * @import { Session } from '../call/events.js'
+ * @import { Transcript } from './turns.js'
  */
 
-import { Call, authorization } from '../call/call.js';
-import { typed } from '../call/events.js';
-import { Ear } from '../call/level.js';
-import { MUTED, WORDS, follow, inCall, starting } from '../call/phase.js';
-import { CallError, unable, unexpected } from '../call/problems.js';
+import { HELD, MUTED, PUSH, WORDS, inCall, starting } from '../call/phase.js';
+import { CallError, unable } from '../call/problems.js';
+import { describe } from '../call/signalling.js';
+import { Conversation } from './conversation.js';
+import { Replay, key } from './replay.js';
+import { SettingsDialog, wish } from './settings.js';
 import { Strip } from './strip.js';
-import { EMPTY, append, heard } from './transcript.js';
 import { TranscriptView } from './view.js';
+
+/** Where a call that was left with its page waits for the next one: a reload of the same tab. */
+const LEFT = 'parley.left';
+
+const TAKES_SPACE = 'a, button, input, textarea, select, summary, dialog';
 
 /** @param {string} id */
 const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const voice = /** @type {HTMLAudioElement} */ (element('voice'));
 const text = /** @type {HTMLInputElement} */ (element('text'));
 const main = element('main');
+const talk = element('talk');
 const strip = new Strip(/** @type {HTMLCanvasElement} */ (element('strip')));
 const view = new TranscriptView(element('transcript'));
-
+const replay = new Replay((playing) => view.playing(playing));
+const dialog = new SettingsDialog(/** @type {HTMLDialogElement} */ (element('settings')), changed);
+const chat = new Conversation(voice, replay, {
+  phase: show,
+  transcript: write,
+  session: greeted,
+  sound: (sound) => strip.push(sound),
+  wait: (wait) => strip.wait(wait),
+  blocked: () => (element('unblock').hidden = false),
+});
+/** @type {About} */
+let about = { model: '', suggestions: [], ice_servers: [], agents: [], voices: [], resume_seconds: 0 };
 /** @type {Phase} */
-let phase = 'ready';
-/** @type {Problem | null} */
-let problem = null;
-/** @type {Call | null} */
-let call = null;
-let transcript = EMPTY;
-let muted = false;
-let ear = new Ear();
-/** The response that the next sound of the agent belongs to. */
-let latest = '';
-/** What was pressed to start the call, to be asked once it is up. */
-let first = '';
+let shown = 'ready';
 
-/**
- * What the server says of itself before a call.
- *
- * @type {{ model: string, suggestions: string[], ice_servers: RTCIceServer[] }}
- */
-let server = { model: '', suggestions: [], ice_servers: [] };
+/** @param {Phase} phase */
+function words(phase) {
+  if (chat.held) return HELD;
+  if (phase === 'listening' && chat.push) return PUSH;
+  if (phase === 'listening' && chat.muted) return MUTED;
+  return chat.problem ? { title: chat.problem.title, hint: chat.problem.remedy } : WORDS[phase];
+}
 
-function show() {
+/** @param {Phase} phase */
+function show(phase) {
+  const { title, hint } = words(phase);
   document.body.dataset['phase'] = phase;
-  const { title, hint } = muted && phase === 'listening' ? MUTED : WORDS[phase];
-  element('title').textContent = problem?.title ?? title;
-  element('hint').textContent = problem?.remedy ?? hint;
+  element('title').textContent = title;
+  element('hint').textContent = hint;
+  showControls(phase);
+  // Only the call's own beginning and end are announced: more would be spoken into the conversation.
+  if (phase !== shown && !(inCall(phase) && inCall(shown))) element('announcement').textContent = `${title}. ${hint}`;
+  shown = phase;
+}
+
+/** @param {Phase} phase */
+function showControls(phase) {
   const busy = inCall(phase) || starting(phase);
   const button = element('call');
   button.textContent = busy ? (starting(phase) ? 'Cancel' : 'Hang up') : 'Start call';
   button.classList.toggle('primary', !busy);
-  for (const id of ['mute', 'compose']) element(id).hidden = !inCall(phase);
-  element('mute').setAttribute('aria-pressed', String(muted));
-  element('mute').textContent = muted ? 'Unmute' : 'Mute';
-}
-
-/** @param {Phase} next */
-function enter(next) {
-  // Only the call's own beginning and end are announced: more would be spoken into the conversation.
-  const announce = next !== phase && (!inCall(next) || !inCall(phase));
-  phase = next;
-  show();
-  if (announce) element('announcement').textContent = `${element('title').textContent}. ${element('hint').textContent}`;
-}
-
-async function start() {
-  become(EMPTY);
-  ear = new Ear();
-  problem = null;
-  muted = false;
-  strip.clear();
-  enter('asking');
-  call = new Call(voice, server.ice_servers, {
-    connecting: () => enter('connecting'),
-    event: receive,
-    levels: measured,
-    blocked: () => (element('unblock').hidden = false),
-    unstable: (waiting) => enter(waiting ? 'reconnecting' : 'listening'),
-    lost: fail,
-  });
-  try {
-    await call.start();
-  } catch (error) {
-    fail(error instanceof CallError ? error.problem : unexpected(error));
-  }
-}
-
-/** @param {Problem} reason */
-function fail(reason) {
-  problem = reason;
-  over('failed');
-}
-
-function hangUp() {
-  call?.hangUp();
-  over('ended');
-}
-
-/** @param {'ended' | 'failed'} end */
-function over(end) {
-  call = null;
-  first = '';
-  element('unblock').hidden = true;
-  if (element('compose').contains(document.activeElement)) element('call').focus();
-  enter(end);
-}
-
-/** @param {ServerEvent} event */
-function receive(event) {
-  if (event.type === 'session.created') greeted(event.session);
-  if (event.type === 'input_audio_buffer.speech_started') ear.reset();
-  if (event.type === 'input_audio_buffer.speech_stopped') ear.turnEnded();
-  if (event.type === 'response.created') latest = event.response.id;
-  if (event.type === 'error') console.warn('The server says:', event.error.message);
-  become(append(transcript, event));
-  enter(follow(phase, event));
+  if (!inCall(phase) && element('compose').contains(document.activeElement)) button.focus();
+  element('compose').hidden = !inCall(phase);
+  element('mute').hidden = !inCall(phase) || chat.push;
+  element('mute').setAttribute('aria-pressed', String(chat.muted));
+  talk.hidden = !inCall(phase) || !chat.push;
+  talk.classList.toggle('held', chat.held);
+  if (!busy) element('unblock').hidden = true;
 }
 
 /**
  * Show the transcript; whoever reads its end keeps seeing its end.
  *
- * @param {import('./transcript.js').Transcript} next
+ * @param {Transcript} transcript
  */
-function become(next) {
+function write({ turns }) {
   const atEnd = main.scrollHeight - main.scrollTop - main.clientHeight < 80;
-  transcript = next;
-  view.show(transcript.turns);
-  element('welcome').hidden = transcript.turns.length > 0;
+  view.show(turns, (turn) => replay.has(key(turn)));
+  element('welcome').hidden = turns.length > 0;
   if (atEnd) main.scrollTop = main.scrollHeight;
-}
-
-/** @param {Levels} levels */
-function measured(levels) {
-  strip.push(levels);
-  const wait = ear.hear(levels);
-  if (!wait) return;
-  strip.wait(wait);
-  become(heard(transcript, latest, (wait.to - wait.from) * 1000));
-}
-
-/** @param {string} words */
-function write(words) {
-  ear.reset();
-  call?.send(typed(words));
-}
-
-/** A suggestion was pressed: ask it, and start a call for that where there is none. */
-function suggest(/** @type {string} */ words) {
-  if (inCall(phase)) write(words);
-  else {
-    first = words;
-    if (!starting(phase)) void start();
-  }
 }
 
 /** @param {Session} session */
 function greeted({ model, audio }) {
   element('session').textContent = [model, audio.output?.voice].filter(Boolean).join(' · ');
-  if (first) write(first);
-  first = '';
+}
+
+/** @param {string} [first] */
+async function start(first) {
+  strip.clear();
+  await chat.start(about, wish(dialog.settings, about), first);
+}
+
+/** A suggestion was pressed: ask it, and start a call for that where there is none. */
+function suggest(/** @type {string} */ words) {
+  if (inCall(chat.phase)) chat.write(words);
+  else if (!chat.busy) void start(words);
+}
+
+/** @param {keyof import('./settings.js').Settings} name */
+async function changed(name) {
+  const { settings } = dialog;
+  if (name === 'push') chat.pushToTalk(settings.push);
+  if (name === 'instructions' && settings.instructions) chat.update({ instructions: settings.instructions });
+  if (name === 'speaker') await voice.setSinkId?.(settings.speaker).catch(() => {});
+  if (name === 'microphone') {
+    await chat.listenTo(settings.microphone).catch((error) => {
+      if (error instanceof CallError) element('announcement').textContent = `${error.problem.title}. ${error.problem.remedy}`;
+    });
+  }
 }
 
 async function prepare() {
-  const reply = await fetch('/v1/parley', { headers: authorization() }).catch(() => null);
-  if (reply?.ok) server = { ...server, ...(await reply.json()) };
-  element('session').textContent = server.model;
-  const chips = server.suggestions.map((words) => {
+  about = await describe();
+  dialog.offer(about);
+  element('session').textContent = about.model;
+  const chips = about.suggestions.map((words) => {
     const chip = document.createElement('button');
     chip.type = 'button';
     chip.textContent = words;
@@ -181,35 +136,87 @@ async function prepare() {
   });
   element('suggestions').querySelector('ul')?.replaceChildren(...chips);
   element('suggestions').hidden = chips.length === 0;
-  show();
 }
 
-element('call').onclick = () => (inCall(phase) || starting(phase) ? hangUp() : void start());
-element('mute').onclick = () => {
-  muted = !muted;
-  call?.mute(muted);
-  show();
-};
-element('unblock').onclick = () => {
-  void voice.play();
-  element('unblock').hidden = true;
-};
-element('compose').onsubmit = (event) => {
-  event.preventDefault();
-  if (text.value.trim()) write(text.value.trim());
-  text.value = '';
-};
-addEventListener('pagehide', () => call?.hangUp());
-
-const missing = unable({
-  secure: isSecureContext,
-  media: 'mediaDevices' in navigator,
-  webrtc: 'RTCPeerConnection' in globalThis,
-});
-if (missing) {
-  element('call').toggleAttribute('disabled', true);
-  fail(missing);
+/** Go on with the call that the last page of this tab left, if the server still keeps it. */
+function resume() {
+  const left = JSON.parse(sessionStorage.getItem(LEFT) ?? 'null');
+  sessionStorage.removeItem(LEFT);
+  if (left && Date.now() - left.left < 1000 * about.resume_seconds) {
+    void chat.resume(about, wish(dialog.settings, about), left);
+  }
 }
-void prepare();
-window.addEventListener('hashchange', prepare); // a key was added to the address
 
+function bind() {
+  element('call').onclick = () => (chat.busy ? chat.hangUp() : void start());
+  element('mute').onclick = () => chat.mute(!chat.muted);
+  element('open').onclick = () => dialog.open();
+  element('unblock').onclick = () => {
+    void voice.play();
+    element('unblock').hidden = true;
+  };
+  element('compose').onsubmit = (event) => {
+    event.preventDefault();
+    if (text.value.trim()) chat.write(text.value.trim());
+    text.value = '';
+  };
+  element('transcript').onclick = ({ target }) => {
+    const button = /** @type {Element} */ (target).closest('.replay');
+    if (!(button instanceof HTMLElement)) return;
+    if (button.getAttribute('aria-pressed') === 'true') replay.stop();
+    else replay.play(button.dataset['turn'] ?? '');
+  };
+  bindTalk();
+  addEventListener('pagehide', () => {
+    const left = chat.leave(Date.now());
+    if (left) sessionStorage.setItem(LEFT, JSON.stringify(left));
+  });
+}
+
+/** Push-to-talk: by pointer, by the button's own key, and by the space bar wherever it means nothing else. */
+function bindTalk() {
+  talk.onpointerdown = (event) => {
+    talk.setPointerCapture(event.pointerId);
+    chat.press();
+  };
+  talk.onpointerup = talk.onpointercancel = () => void chat.release();
+  talk.oncontextmenu = (event) => event.preventDefault();
+  // A press that has no length, by a screen reader or the enter key, stands for down and the next one for up.
+  talk.onclick = ({ detail }) => detail === 0 && (chat.held ? void chat.release() : chat.press());
+  addEventListener('keydown', (event) => {
+    if (!talks(event)) return;
+    event.preventDefault();
+    if (!event.repeat) chat.press();
+  });
+  addEventListener('keyup', (event) => {
+    if (!talks(event)) return;
+    event.preventDefault();
+    void chat.release();
+  });
+  addEventListener('blur', () => void chat.release());
+}
+
+/** Whether a key is the one to talk with, and the focus on nothing that takes it for itself. */
+function talks(/** @type {KeyboardEvent} */ { code, target }) {
+  if (code !== 'Space' || !chat.push || !inCall(chat.phase)) return false;
+  return target === talk || !(target instanceof Element && target.closest(TAKES_SPACE));
+}
+
+async function begin() {
+  bind();
+  chat.push = dialog.settings.push;
+  if (dialog.settings.speaker) void voice.setSinkId?.(dialog.settings.speaker).catch(() => {});
+  const missing = unable({
+    secure: isSecureContext,
+    media: 'mediaDevices' in navigator,
+    webrtc: 'RTCPeerConnection' in globalThis,
+  });
+  element('call').toggleAttribute('disabled', missing !== null);
+  chat.problem = missing;
+  show(missing ? 'failed' : 'ready');
+  await prepare();
+  if (!missing) resume();
+}
+
+addEventListener('hashchange', () => void prepare()); // a key was added to the address
+void begin();

@@ -2,13 +2,17 @@
  * The transcript as a list in the page. Takes turns, gives elements; words are set as text, never as markup, because
  * they come from a model.
  *
- * @import { AgentTurn, CallerTurn, Turn } from './transcript.js'
+ * @import { AgentTurn, CallerTurn, Turn } from './turns.js'
  */
 
 import { stages, voiceToVoice } from '../waterfall.js';
+import { key } from './replay.js';
+
+/** Parts of a turn that hold the focus over a change. */
+const FOCUSABLE = ['.replay', 'summary'];
 
 export class TranscriptView {
-  /** @type {Map<string, { turn: Turn, element: HTMLElement }>} */
+  /** @type {Map<string, { turn: Turn, audible: boolean, element: HTMLElement }>} */
   #shown = new Map();
   #list;
 
@@ -17,55 +21,85 @@ export class TranscriptView {
     this.#list = list;
   }
 
-  /** @param {readonly Turn[]} turns */
-  show(turns) {
+  /**
+   * @param {readonly Turn[]} turns
+   * @param {(turn: Turn) => boolean} audible  Whether a turn can be heard again.
+   */
+  show(turns, audible) {
     const keep = new Set(turns.map(key));
     for (const [id, { element }] of this.#shown) {
       if (keep.has(id)) continue;
       element.remove();
       this.#shown.delete(id);
     }
-    for (const turn of turns) {
-      const shown = this.#shown.get(key(turn));
-      if (shown?.turn === turn) continue;
-      const element = render(turn);
-      const details = element.querySelector('details');
-      if (details) details.open = shown?.element.querySelector('details')?.open ?? false;
-      const focused = shown?.element.contains(document.activeElement);
-      if (shown) shown.element.replaceWith(element);
-      else this.#list.append(element);
-      if (focused) element.querySelector('summary')?.focus();
-      this.#shown.set(key(turn), { turn, element });
+    turns.forEach((turn) => this.#put(turn, audible(turn)));
+  }
+
+  /** Mark the turn that is heard again now. */
+  playing(/** @type {string | null} */ playing) {
+    for (const [id, { element }] of this.#shown) {
+      element.querySelector('.replay')?.setAttribute('aria-pressed', String(id === playing));
     }
+  }
+
+  /**
+   * @param {Turn} turn
+   * @param {boolean} audible
+   */
+  #put(turn, audible) {
+    const shown = this.#shown.get(key(turn));
+    if (shown?.turn === turn && shown.audible === audible) return;
+    const element = render(turn, audible);
+    const details = element.querySelector('details');
+    if (details) details.open = shown?.element.querySelector('details')?.open ?? false;
+    const focused = FOCUSABLE.find((part) => shown?.element.querySelector(part)?.matches(':focus'));
+    if (shown) shown.element.replaceWith(element);
+    else this.#list.append(element);
+    if (focused) /** @type {HTMLElement | null} */ (element.querySelector(focused))?.focus();
+    this.#shown.set(key(turn), { turn, audible, element });
   }
 }
 
-/** @param {Turn} turn */
-const key = (turn) => `${turn.who} ${turn.id}`;
-
-/** @param {Turn} turn */
-function render(turn) {
+/**
+ * @param {Turn} turn
+ * @param {boolean} audible
+ */
+function render(turn, audible) {
   const item = node('li', `turn ${turn.who}`);
-  item.append(node('span', 'who', turn.who === 'caller' ? 'You' : 'Agent'));
-  item.append(turn.who === 'caller' ? caller(turn) : agent(turn));
+  const who = node('span', 'who', turn.who === 'caller' ? 'You' : 'Agent');
+  if (audible) who.append(replay(turn));
+  item.append(who, turn.who === 'caller' ? caller(turn) : agent(turn));
   if (turn.who === 'agent' && (turn.marks || turn.ear !== null)) item.append(latency(turn.marks ?? {}, turn.ear));
   return item;
 }
 
+/** @param {Turn} turn */
+function replay(turn) {
+  const button = node('button', 'replay');
+  button.setAttribute('type', 'button');
+  button.setAttribute('aria-pressed', 'false');
+  button.setAttribute('aria-label', turn.who === 'caller' ? 'Hear again what you said' : 'Hear this answer again');
+  button.dataset['turn'] = key(turn);
+  return button;
+}
+
 /** @param {CallerTurn} turn */
 function caller(turn) {
-  if (turn.text !== null) return node('p', 'words', turn.text);
-  const words = node('p', 'words spoken');
-  if (turn.seconds === null) words.append('you are speaking');
-  else words.append(`you spoke · ${turn.seconds.toFixed(1)} s`);
+  if (turn.kind === 'typed') return node('p', 'words', turn.text);
+  const words = node('p', turn.text ? 'words' : 'words spoken', turn.text);
+  if (turn.text) words.append(' ', node('span', 'note', 'transcript'));
+  else if (turn.kind === 'silent') words.append('you were quiet');
+  else if (turn.seconds === null) words.append('you are speaking');
+  else words.append(turn.seconds ? `you spoke · ${turn.seconds.toFixed(1)} s` : 'you spoke');
   return words;
 }
 
 /** @param {AgentTurn} turn */
 function agent(turn) {
-  const words = node('p', `words ${turn.status}`, turn.said);
+  const said = turn.said.slice(0, turn.shown ?? turn.said.length).trimEnd();
+  const words = node('p', `words ${turn.status}`, said);
   if (turn.unheard) words.append(' ', node('s', '', turn.unheard.trim()));
-  if (turn.status === 'thinking' && !turn.said) words.append(node('span', 'dots', 'thinking'));
+  if (!said && ['thinking', 'speaking', 'done'].includes(turn.status)) words.append(node('span', 'dots', 'thinking'));
   if (turn.status === 'interrupted') words.append(' ', node('span', 'note', 'interrupted'));
   if (turn.problem !== null) words.append(' ', node('span', 'note', `no answer: ${turn.problem}`));
   return words;
