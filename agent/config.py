@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     budget: Budget = Budget()
     """How long callers should wait; the latency page shows which stage broke it."""
 
+    resume_seconds: Annotated[float, Field(ge=0)] = 30.0
+    """How long a call waits for a caller who lost the connection and said that he may come back; 0: not at all."""
+
     max_calls: Annotated[int, Field(ge=1)] = 16
     """Calls at a time; the next one is refused."""
 

@@ -51,6 +51,15 @@ class Items:
             raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
         self.add(as_message(item, item_id))
 
+    def repeat(self) -> None:
+        """Show all messages as they are now, to a client that knows none of them."""
+        previous = None
+        for message in self.conversation.messages:
+            item = as_item(message)
+            self.edge.send(events.ItemAdded(previous_item_id=previous, item=item))
+            self.edge.send(events.ItemDone(previous_item_id=previous, item=item))
+            previous = message.id
+
     def retrieve(self, item_id: str) -> None:
         """Show an item. Raises EventError when there is none."""
         self.edge.send(events.ItemRetrieved(item=as_item(self._known(item_id, "retrieve"))))

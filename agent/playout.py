@@ -1,8 +1,8 @@
 """What is about to be played, cut into frames of one length; knows which sample and which word was last heard.
 
 Takes speech as samples with the ends of its words, gives one frame per call of `pull`. One reply at a time: `clear` ends it and the
-next `push` begins another. All positions are samples at the output's rate, counted from the start of the reply. Pure: whoever pulls
-keeps the time.
+next `push` begins another. What was pulled lately can be put back, should it have left for nobody. All positions are samples at the
+output's rate, counted from the start of the reply. Pure: whoever pulls keeps the time.
 """
 
 from collections import deque
@@ -11,6 +11,9 @@ from collections.abc import Iterable
 import numpy as np
 
 from agent.audio import Samples, Word
+
+KEPT_FRAMES = 200
+"""How many of the frames pulled last can be put back: 4 s, longer than it takes to notice that nobody hears them."""
 
 
 class Playout:
@@ -29,6 +32,10 @@ class Playout:
         """Gaps inside speech, over all replies: a frame was due, the reply was not over, and there were no samples for it."""
         self._pieces: deque[Samples] = deque()
         self._words: deque[Word] = deque()
+        self._past: deque[Samples] = deque(maxlen=KEPT_FRAMES)
+        """The frames pulled last, as they were pushed."""
+        self._said: list[Word] = []
+        """The words pulled to their end."""
         self._ended = False
         self._starved = False
         self._ducked = False
@@ -73,11 +80,24 @@ class Playout:
         """Fade out within the next frame and hold there, or fade in again from the same sample."""
         self._ducked = on
 
+    def put_back(self, frames: int) -> None:
+        """Play the last so many frames again, as many as are kept and of this reply, before what waits."""
+        for _ in range(min(frames, len(self._past))):
+            piece = self._past.pop()
+            self._pieces.appendleft(piece)
+            self.buffered += piece.size
+            self.played -= piece.size
+        while self._said and self._said[-1].sample > self.played:
+            self._words.appendleft(self._said.pop())
+        self.text = max((word.text for word in self._said), default=0)
+
     def clear(self) -> None:
         """Drop what waits and end the reply; `played` and `text` count from zero again."""
         self._ducked, self._gain = False, 1.0
         self._pieces.clear()
         self._words.clear()
+        self._past.clear()
+        self._said.clear()
         self.buffered = self.played = self.text = 0
         self._ended = self._starved = False
 
@@ -104,9 +124,11 @@ class Playout:
                 self._pieces.appendleft(piece[part.size :])
         self.buffered -= count
         self.played += count
+        self._past.append(frame[:count])
         return frame
 
     def _hear(self) -> None:
         """Move the text position to the last word that ended."""
         while self._words and self._words[0].sample <= self.played:
-            self.text = max(self.text, self._words.popleft().text)
+            self._said.append(self._words.popleft())
+            self.text = max(self.text, self._said[-1].text)

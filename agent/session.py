@@ -12,7 +12,7 @@ from typing import Any
 from agent.answering import Answering, Wait
 from agent.audio import INPUT_RATE, Frame
 from agent.conversation import Audio, Conversation, Message, Text, told
-from agent.edge import Edge
+from agent.edge import Edge, Returned
 from agent.hearing import Hearing
 from agent.items import Items
 from agent.prompts import Prompts, Quiet
@@ -150,6 +150,10 @@ class Session:
 
     async def _obey(self) -> None:
         async for event in self._edge.events():
+            if isinstance(event, Returned):
+                self._edge.send(events.SessionCreated(session=self._session))
+                self._items.repeat()
+                continue
             try:
                 self._apply(event)
             except EventError as error:

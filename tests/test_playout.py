@@ -54,6 +54,29 @@ def test_a_reply_shorter_than_a_frame_is_played_once_it_is_over():
     assert playout.text == 2
 
 
+def test_what_was_pulled_last_can_be_put_back_and_is_played_again():
+    playout = Playout(10)
+    playout.push(ramp(0, 35), [Word(10, 3), Word(21, 9), Word(35, 12)])
+    playout.end()
+    pull_all(playout)
+    assert (playout.played, playout.text) == (35, 12)
+    playout.put_back(2)
+    assert (playout.played, playout.buffered, playout.text) == (20, 15, 3)
+    assert pull_all(playout).tolist() == [*range(20, 35), *[0] * 5]
+    assert (playout.played, playout.text, playout.underruns) == (35, 12, 0)
+    playout.put_back(100)
+    assert (playout.played, playout.text) == (0, 0), "no more than there was"
+
+
+def test_nothing_of_another_reply_is_put_back():
+    playout = Playout(10)
+    playout.push(ramp(0, 20), [Word(20, 3)])
+    pull_all(playout)
+    playout.clear()
+    playout.put_back(1)
+    assert (playout.played, playout.buffered) == (0, 0)
+
+
 def test_the_text_heard_ends_with_the_last_word_that_was_played_to_its_end():
     playout = Playout(10)
     playout.push(ramp(0, 25), [Word(10, 3), Word(21, 9)])

@@ -19,10 +19,11 @@ from aiortc.rtp import RtpPacket
 
 from agent.audio import FRAME_SECONDS, Samples, Speech
 from agent.edge.codecs import PAUSE_BYTES
+from agent.edge.link import Reach
 from agent.edge.patches import offer_addresses, receive
 from agent.edge.speaker import OUTPUT_RATE
 from agent.edge.track import FRAME, PacedTrack
-from agent.edge.webrtc import Reach, WebRTCEdge, answer
+from agent.edge.webrtc import WebRTCEdge, answer
 
 LOOPBACK = ["127.0.0.1"]
 

@@ -21,10 +21,11 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from agent.audio import INPUT_RATE, Samples
 from agent.bench.calls import StockTrack, measure
 from agent.bench.relay import Faults, Relay, relay
+from agent.edge.link import Reach
 from agent.edge.patches import listen, offer_addresses
 from agent.edge.speaker import OUTPUT_RATE
 from agent.edge.track import FRAME, PacedTrack
-from agent.edge.webrtc import Reach, answer
+from agent.edge.webrtc import answer
 
 TONES = 32
 """Different tones: after so many frames, 0.64 s, they repeat; no delay is longer."""

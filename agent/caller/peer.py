@@ -21,7 +21,7 @@ from agent.caller.clock import Clock
 from agent.edge.channel import LABEL
 from agent.edge.patches import listen, offer_addresses, receive
 from agent.edge.track import PacedTrack
-from agent.edge.webrtc import MALFORMED
+from agent.edge.sdp import MALFORMED
 
 CONNECT_SECONDS = 10.0
 

@@ -20,6 +20,11 @@ class Heard:
     """Characters of the reply's text whose words were played to their end."""
 
 
+@dataclass(frozen=True)
+class Returned:
+    """The caller has a new connection, and whoever is there knows nothing of the call so far: begin with `session.created`."""
+
+
 class Speaker(Protocol):
     """The way to the caller's ear. A reply is what is written between two calls of `clear`."""
 
@@ -59,7 +64,7 @@ class Edge(Protocol):
     def frames(self) -> AsyncIterator[Frame]:
         """The microphone in frames of 20 ms; ends when the caller hangs up or vanishes."""
 
-    def events(self) -> AsyncIterator[ClientEvent]:
+    def events(self) -> AsyncIterator[ClientEvent | Returned]:
         """The caller's valid events in order; a broken one is answered with `error` by the edge itself."""
 
     def send(self, event: ServerEvent) -> None:

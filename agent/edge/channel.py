@@ -1,6 +1,7 @@
 """The data channel `oai-events`: events of the Realtime protocol as JSON texts, one per message.
 
-Events sent before the channel opens wait for it. Both directions are bounded: a client that sends faster than it is served gets an
+Events sent before the channel opens wait for it. When a caller comes back with another channel, he is sent nothing before the
+`session.created` with which the session answers `Returned`. Both directions are bounded: a client that sends faster than it is served gets an
 error, one that does not read loses the call. Nothing here waits, so that clean-up can use it.
 """
 
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 
 from aiortc import RTCDataChannel
 
+from agent.edge import Returned
 from agent.edge.mailbox import Outbox
 from agent.realtime.client_events import ClientEvent, parse
 from agent.realtime.events import Error, ServerEvent, SessionCreated, SessionUpdated, refuse, serialise
@@ -35,28 +37,39 @@ class EventChannel:
     """One call's events; `attach` gives it its channel once the client has opened that."""
 
     def __init__(self, hang_up: Callable[[], None]) -> None:
-        """`hang_up` is called when the client closes the channel or stops reading."""
+        """`hang_up` is called when the client stops reading."""
         self._hang_up = hang_up
         self._channel: RTCDataChannel | None = None
-        self._received: asyncio.Queue[ClientEvent | None] = asyncio.Queue()
+        self._received: asyncio.Queue[ClientEvent | Returned | None] = asyncio.Queue()
         self._waiting: list[str] = []
         self._numbers = itertools.count(1)
         self._closed = False
+        self._away = False
+        """The caller knows nothing of the call, and is told nothing before `session.created`."""
         self._session: SessionObject | None = None
         self._watchers: set[Outbox] = set()
 
-    def attach(self, channel: RTCDataChannel) -> None:
+    def attach(self, channel: RTCDataChannel) -> bool:
         """Take the channel that the client opened; other labels, and a second one, are left alone."""
         if channel.label != LABEL or self._channel or self._closed:
-            return
+            return False
         self._channel = channel
         channel.on("message", self._message)
-        channel.on("close", self._hang_up)
+        if self._away:
+            self._received.put_nowait(Returned())
         waiting, self._waiting = self._waiting, []
         for text in waiting:
             self._send(text)
+        return True
 
-    async def events(self) -> AsyncIterator[ClientEvent]:
+    def detach(self) -> None:
+        """The channel went with its connection; another may come."""
+        if self._channel:
+            self._channel.remove_all_listeners("message")
+        self._channel, self._away = None, True
+        self._waiting.clear()
+
+    async def events(self) -> AsyncIterator[ClientEvent | Returned]:
         """The client's valid events in order, until `close`."""
         while event := await self._received.get():
             yield event
@@ -67,8 +80,11 @@ class EventChannel:
             return
         if isinstance(event, SessionCreated | SessionUpdated):
             self._session = event.session
+        if self._channel and isinstance(event, SessionCreated):
+            self._away = False
         text = serialise(event, f"event_{next(self._numbers)}")
-        self._send(text)
+        if not self._away:
+            self._send(text)
         for watcher in self._watchers:
             watcher.put(text)
 

@@ -96,6 +96,12 @@ class JitterBuffer:
             ready += self._skip()
         return ready
 
+    def start_anew(self) -> None:
+        """Another stream begins with the next packet; what is held of the old one is dropped."""
+        self._next = None
+        self._held.clear()
+        self._given_up.clear()
+
     def _start_anew(self, packet: Packet) -> list[Packet]:
         """Another stream begins; what is held of the old one is played."""
         before = self.expire(float("inf"))

@@ -63,6 +63,13 @@ class Microphone:
         while frame := await self._queue.get():
             yield frame
 
+    def pause(self) -> None:
+        """The caller is lost: no frames, not even silence, until another stream begins with its first packet."""
+        if self._timer:
+            self._timer.cancel()
+        self._timer = None
+        self._stream.start_anew()
+
     @property
     def statistics(self) -> Reception:
         """What the stream went through so far."""

@@ -1,8 +1,8 @@
 """Every place where we reach into aiortc 1.16 and aioice 0.13 beyond their public interface.
 
-`tests/edge/test_patches.py` fails when one of them changes; pyproject.toml pins the versions. Importing this module changes two
-things for the whole process: which addresses a peer connection offers (only within `offer_addresses`, and 127.0.0.1 where the
-machine has no other), and how soon a vanished peer is noticed.
+`tests/edge/test_patches.py` fails when one of them changes; pyproject.toml pins the versions. Importing this module changes
+three things for the whole process: which addresses a peer connection offers (only within `offer_addresses`, and 127.0.0.1 where the
+machine has no other), how soon a vanished peer is noticed, and that the time of its last datagram is kept.
 """
 
 import asyncio
@@ -14,17 +14,17 @@ from contextvars import ContextVar
 from typing import Any
 
 import aioice.ice
-from aiortc import RTCRtpReceiver, RTCRtpSender
+from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import AnyRtcpPacket, RtcpRrPacket, RtcpSrPacket, RtpPacket
 
 from agent.edge.statistics import Report
 
-CONSENT_INTERVAL = 1.5
+CONSENT_INTERVAL = 0.5
 """Seconds between consent checks, ±20 %. Each waits 0.5 s for its answer."""
 
-CONSENT_FAILURES = 4
-"""Checks in a row without an answer that end a connection: after 6.8 to 9.2 s, where aioice's own 5 s and 6 make 31 s."""
+CONSENT_FAILURES = 8
+"""Checks in a row without an answer that end a connection: after 7.2 to 8.8 s, where aioice's own 5 s and 6 make 31 s."""
 
 _addresses: ContextVar[Sequence[str] | None] = ContextVar("_addresses", default=None)
 _ports: ContextVar[range | None] = ContextVar("_ports", default=None)
@@ -112,6 +112,21 @@ def listen(sender: RTCRtpSender, take: Callable[[Report], None]) -> None:
     sender._handle_rtcp_packet = handle  # type: ignore[method-assign]  # noqa: SLF001
 
 
+def last_heard(connection: RTCPeerConnection) -> float:
+    """The loop's time at which the other side's last datagram came, of whatever kind; 0 before the first."""
+    # The transports are bundled, so that any of them is the one.
+    transport = connection.getTransceivers()[0].receiver.transport.transport
+    return float(getattr(transport._connection, "heard", 0.0))  # noqa: SLF001
+
+
+def _datagram_received(protocol: aioice.ice.StunProtocol, data: bytes, address: Any) -> None:
+    """Before aioice's own."""
+    protocol.receiver.heard = asyncio.get_running_loop().time()
+    _receive_datagram(protocol, data, address)
+
+
+_receive_datagram = aioice.ice.StunProtocol.datagram_received
+aioice.ice.StunProtocol.datagram_received = _datagram_received
 aioice.ice.get_host_addresses = _host_addresses
 aioice.ice.CONSENT_INTERVAL = CONSENT_INTERVAL
 aioice.ice.CONSENT_FAILURES = CONSENT_FAILURES

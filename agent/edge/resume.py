@@ -41,6 +41,6 @@ def call_of(token: str) -> str:
 
 
 def accepts(tokens: Iterable[str], shown: str) -> bool:
-    """Whether a token is one of those of a call; takes the same time whichever part of it is wrong."""
+    """Whether a token is one of those of a call; how long that takes does not tell how much of it is right."""
     claimed = shown.encode(errors="surrogateescape")
-    return any([hmac.compare_digest(token.encode(), claimed) for token in tokens])
+    return any(hmac.compare_digest(token.encode(), claimed) for token in tokens)

@@ -89,6 +89,12 @@ class Depacketizer:
             jitter=self._clock.jitter,
         )
 
+    def start_anew(self) -> None:
+        """Another stream begins with the next packet; the counters go on."""
+        self._buffer.start_anew()
+        self._decoder = None
+        self._rest = np.empty(0, dtype=np.int16)
+
     @property
     def due(self) -> float:
         """When `tick` has something to do if no packet comes before."""

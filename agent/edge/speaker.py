@@ -5,13 +5,14 @@ simulated edge on a virtual clock. Everything happens on one event loop; nothing
 """
 
 import asyncio
+from collections import deque
 from collections.abc import Callable
 
 import numpy as np
 
 from agent.audio import FRAME_SECONDS, Resampler, Samples, Speech, Word, dbfs
 from agent.edge import Heard
-from agent.playout import Playout
+from agent.playout import KEPT_FRAMES, Playout
 
 OUTPUT_RATE = 48_000
 """Samples per second of a WebRTC track: Opus's own rate (RFC 7587)."""
@@ -31,6 +32,9 @@ class PacedSpeaker:
         """Level in dBFS of the frame that left last; -96 for silence."""
         self._ahead = round(ahead_seconds * rate)
         self._playout = Playout(round(rate * FRAME_SECONDS))
+        self._held = False
+        self._times: deque[float] = deque(maxlen=KEPT_FRAMES)
+        """When the last frames of this reply were pulled."""
         self._started = asyncio.Event()
         self._start_time = 0.0
         self._pulled = asyncio.Event()
@@ -76,6 +80,7 @@ class PacedSpeaker:
         """Drop what waits; the next write begins another reply."""
         heard = Heard(seconds=self._playout.played / self.rate, text=self._playout.text)
         self._playout.clear()
+        self._times.clear()
         self._resampler = None
         self._source_samples = 0
         self._started.clear()
@@ -90,13 +95,28 @@ class PacedSpeaker:
         self._playout.duck(on)
         self.on_speech()
 
+    def hold(self, since: float) -> None:
+        """Nobody has heard what left after a moment: go back to there, and say nothing until `go_on`."""
+        self._held = True
+        unheard = sum(time > since for time in self._times)
+        self._playout.put_back(unheard)
+        for _ in range(unheard):
+            self._times.pop()
+
+    def go_on(self) -> None:
+        """Somebody hears again."""
+        self._held = False
+        self.on_speech()
+
     def pull(self) -> Samples | None:
         """The next 20 ms, [rate / 50] int16; None for silence."""
-        frame = self._playout.pull()
+        frame = None if self._held else self._playout.pull()
         self.level = -96.0 if frame is None else dbfs(frame)
         if frame is not None:
+            now = asyncio.get_running_loop().time()
+            self._times.append(now)
             if not self._started.is_set():
-                self._start_time = asyncio.get_running_loop().time()
+                self._start_time = now
                 self._started.set()
             self._pulled.set()
         return frame

@@ -44,10 +44,13 @@ class PacedTrack(MediaStreamTrack):
 
     kind = "audio"
 
-    def __init__(self, pull: Callable[[], Samples | None], max_late: int = MAX_LATE_FRAMES) -> None:
-        """`max_late` frames at most are sent at once after a stall."""
+    def __init__(
+        self, pull: Callable[[], Samples | None], max_late: int = MAX_LATE_FRAMES, sent: Sending | None = None
+    ) -> None:
+        """`max_late` frames at most are sent at once after a stall; `sent` is what a call's earlier tracks counted."""
         super().__init__()
-        self.sent = Sending()
+        self.sent = sent or Sending()
+        self._lost_before = self.sent.lost
         self._pull = pull
         self._max_late = max_late
         self._codec = OPUS
@@ -77,7 +80,7 @@ class PacedTrack(MediaStreamTrack):
 
     def report(self, report: Report) -> None:
         """Take what the listener reports, and protect what is to come accordingly."""
-        self.sent.lost, self.sent.loss = report.lost, report.loss
+        self.sent.lost, self.sent.loss = self._lost_before + report.lost, report.loss
         self.sent.jitter, self.sent.round_trip = report.jitter / self._codec.clock, report.round_trip
         self._encoder.expect_loss(report.loss)
 

@@ -4,22 +4,28 @@ Takes requests that are checked (`keys`), gives calls to the server. Shapes and 
 """
 
 import time
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from contextlib import AbstractContextManager
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
 from aiortc import RTCIceServer
 from pydantic import BaseModel, Field, ValidationError
 
 from agent.config import Settings
+from agent.edge import resume
+from agent.edge.link import NoPortError, Reach
+from agent.edge.sdp import OfferError
 from agent.edge.sideband import control
-from agent.edge.webrtc import NoPortError, OfferError, Reach, WebRTCEdge, answer
+from agent.edge.webrtc import WebRTCEdge, answer
 from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS, WebSocketEdge
 from agent.http.keys import Keys
 from agent.http.requests import read_json, read_offer
 from agent.realtime.objects import EventError, SessionObject, refusal
 from agent.reply import Stages
+
+
+T = TypeVar("T")
 
 
 class Calls(Protocol):
@@ -67,24 +73,30 @@ class CallRoutes:
         self._keys = keys
 
     async def start_call(self, request: web.Request) -> web.Response:
-        """SDP offer in, alone or in a form with the session's settings; SDP answer out, and where to hang up."""
+        """SDP offer in, alone or in a form with the session's settings; SDP answer out, and where to hang up.
+
+        What the header `Parley-Resume` does is said in `agent/edge/resume.py`.
+        """
         grant = self._keys.check(request)
         offer, changes = await read_offer(request)
+        token = request.headers.get(resume.HEADER)
+        if token not in {None, resume.NEW}:
+            return await self._resume(offer, token)
         session = self._server.session("rtc", grant.session, changes)
-        settings = self._server.settings
         with self._server.room():
-            servers = [RTCIceServer(**server) for server in ice_servers(settings)]
-            announced = str(settings.announced_address) if settings.announced_address else None
-            reach = Reach(servers, settings.host_candidates, settings.media_port_range, announced)
-            try:
-                edge, sdp = await answer(offer, reach)
-            except NoPortError as error:
-                raise web.HTTPServiceUnavailable(text=str(error)) from None
-            except OfferError as error:
-                raise web.HTTPBadRequest(text=str(error)) from None
+            waits = self._server.settings.resume_seconds if token else 0.0
+            edge, sdp = await _accepted(answer(offer, reach(self._server.settings), session.id, waits))
             self._server.begin(edge, session)
-        headers = {"Location": f"/v1/realtime/calls/{session.id}"}
-        return web.Response(status=201, text=sdp, content_type="application/sdp", headers=headers)
+        return _answered(edge, session.id, sdp)
+
+    async def _resume(self, offer: str, token: str) -> web.Response:
+        """Another connection for a call. Raises HTTPNotFound when the token opens none."""
+        call_id = resume.call_of(token)
+        edge = self._server.calls.get(call_id)
+        if not isinstance(edge, WebRTCEdge) or not edge.connections.accepts(token):
+            raise web.HTTPNotFound(text="There is no call to come back to with this token; begin a new one.")
+        sdp = await _accepted(edge.connections.answer(offer, reach(self._server.settings)))
+        return _answered(edge, call_id, sdp)
 
     async def end_call(self, request: web.Request, *, status: int) -> web.Response:
         """Hang up."""
@@ -147,6 +159,29 @@ class CallRoutes:
         value, end = self._keys.mint(changes, ExpiresAfter().seconds)
         secret = {"client_secret": {"value": value, "expires_at": end}}
         return web.json_response({**session.model_dump(mode="json"), **secret})
+
+
+async def _accepted(answering: Coroutine[Any, Any, T]) -> T:
+    """What answering an offer gives. Raises HTTPServiceUnavailable or HTTPBadRequest."""
+    try:
+        return await answering
+    except NoPortError as error:
+        raise web.HTTPServiceUnavailable(text=str(error)) from None
+    except OfferError as error:
+        raise web.HTTPBadRequest(text=str(error)) from None
+
+
+def _answered(edge: WebRTCEdge, call_id: str, sdp: str) -> web.Response:
+    token = edge.connections.token
+    headers = {"Location": f"/v1/realtime/calls/{call_id}", **({resume.HEADER: token} if token else {})}
+    return web.Response(status=201, text=sdp, content_type="application/sdp", headers=headers)
+
+
+def reach(settings: Settings) -> Reach:
+    """How callers reach this server."""
+    servers = [RTCIceServer(**server) for server in ice_servers(settings)]
+    announced = str(settings.announced_address) if settings.announced_address else None
+    return Reach(servers, settings.host_candidates, settings.media_port_range, announced)
 
 
 def ice_servers(settings: Settings) -> list[dict[str, str]]:

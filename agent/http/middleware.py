@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping
 
 from aiohttp import hdrs, web
 
+from agent.edge import resume
 from agent.http.keys import Keys
 from agent.realtime.objects import EventError
 
@@ -32,7 +33,7 @@ def add_headers(keys: Keys) -> Callable[[web.Request, web.StreamResponse], Await
             response.headers[hdrs.VARY] = hdrs.ORIGIN
             if keys.trusts(origin, request.host):
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
-                response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = "Location, Retry-After"
+                response.headers[hdrs.ACCESS_CONTROL_EXPOSE_HEADERS] = f"Location, Retry-After, {resume.HEADER}"
 
     return add
 

@@ -52,6 +52,7 @@ class Reports:
         about: dict[str, object] = {
             "model": self._server.stages.engine.name,
             "suggestions": self._server.suggestions,
+            "resume_seconds": self._server.settings.resume_seconds,
         }
         with contextlib.suppress(web.HTTPUnauthorized):
             self._keys.check(request)

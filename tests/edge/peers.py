@@ -11,8 +11,9 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSession
 
 from agent.audio import Samples
 from agent.caller.peer import Caller
+from agent.edge.link import Reach
 from agent.edge.patches import offer_addresses
-from agent.edge.webrtc import Reach, WebRTCEdge, answer
+from agent.edge.webrtc import WebRTCEdge, answer
 
 LOOPBACK = ["127.0.0.1"]
 
@@ -34,10 +35,12 @@ async def offer(codec: str | None = None) -> tuple[RTCPeerConnection, Caller]:
 
 
 @asynccontextmanager
-async def connected(codec: str | None = None) -> AsyncIterator[tuple[WebRTCEdge, Caller, RTCPeerConnection]]:
+async def connected(
+    codec: str | None = None, waits: float = 0.0
+) -> AsyncIterator[tuple[WebRTCEdge, Caller, RTCPeerConnection]]:
     """A call that is up; both ends are closed afterwards."""
     connection, caller = await offer(codec)
-    edge, sdp = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
+    edge, sdp = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK), "call", waits)
     try:
         await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         await caller.until(lambda: caller.started)

@@ -12,7 +12,8 @@ from agent.audio import Speech, dbfs
 from agent.bench.relay import Faults, Relay, relay
 from agent.caller.peer import Caller
 from agent.edge import opus
-from agent.edge.webrtc import Reach, WebRTCEdge, answer
+from agent.edge.link import Reach
+from agent.edge.webrtc import WebRTCEdge, answer
 from tests.edge.peers import LOOPBACK, offer, tone
 from tests.edge.speech import vowel
 

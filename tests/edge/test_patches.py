@@ -40,7 +40,7 @@ async def test_a_receiver_gives_every_packet_and_keeps_no_thread():
     await connection.close()
     async with asyncio.timeout(20), connected() as (edge, _, ours):
         await anext(edge.frames())
-        for end in (ours, edge._connection):
+        for end in (ours, edge.connections._used.connection):
             receiver = end.getTransceivers()[0].receiver
             assert isinstance(receiver, RTCRtpReceiver)
             receiver._RTCRtpReceiver__decoder_thread.join(timeout=5)
@@ -98,7 +98,20 @@ def test_a_vanished_peer_is_noticed_within_ten_seconds():
     assert "failures >= CONSENT_FAILURES" in source
     assert "retransmissions=0" in source
     longest = aioice.ice.CONSENT_FAILURES * (1.2 * aioice.ice.CONSENT_INTERVAL + aioice.stun.RETRY_RTO)
-    assert longest == pytest.approx(9.2)
+    assert longest == pytest.approx(8.8)
+
+
+async def test_the_last_datagram_is_noticed_also_of_a_peer_that_sends_no_sound():
+    async with asyncio.timeout(20), connected() as (_, _, connection):
+        connection.getTransceivers()[0].sender.replaceTrack(None)
+        before = patches.last_heard(connection)
+        assert before > 0
+        while patches.last_heard(connection) == before:
+            await asyncio.sleep(0.05)
+    fresh = RTCPeerConnection(RTCConfiguration(iceServers=[]))
+    fresh.addTransceiver("audio")
+    assert patches.last_heard(fresh) == 0
+    await fresh.close()
 
 
 def test_the_default_configuration_would_ask_a_public_server():

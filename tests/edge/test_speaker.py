@@ -159,3 +159,33 @@ async def test_the_level_is_that_of_the_frame_that_left_last():
     assert speaker.level == pytest.approx(-20, abs=0.1)
     pulled(speaker, 3)
     assert speaker.level == -96
+
+
+async def test_what_left_for_nobody_is_not_heard_and_is_said_again():
+    speaker, loop = PacedSpeaker(), asyncio.get_running_loop()
+    await speaker.write(Speech(tone(0.2, 48_000), 48_000, (Word(1920, 4), Word(5760, 9))))
+    for _ in range(2):
+        speaker.pull()
+    last_sign = loop.time()
+    await asyncio.sleep(0.001)
+    for _ in range(4):
+        speaker.pull()
+    speaker.hold(last_sign)
+    speaker.hold(last_sign)
+    assert speaker.pull() is None
+    speaker.go_on()
+    assert (await drain(speaker)).size == 8 * 960
+    assert speaker.clear() == Heard(seconds=0.2, text=9)
+
+
+async def test_of_a_reply_that_ends_while_nobody_hears_only_what_was_heard_counts():
+    speaker, loop = PacedSpeaker(), asyncio.get_running_loop()
+    await speaker.write(Speech(tone(0.2, 48_000), 48_000, (Word(1920, 4), Word(5760, 9))))
+    for _ in range(2):
+        speaker.pull()
+    last_sign = loop.time()
+    await asyncio.sleep(0.001)
+    for _ in range(4):
+        speaker.pull()
+    speaker.hold(last_sign)
+    assert speaker.clear() == Heard(seconds=0.04, text=4)

@@ -14,8 +14,11 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from agent.audio import INPUT_FRAME, Speech, Word
-from agent.edge import webrtc
-from agent.edge.webrtc import NoPortError, OfferError, Reach, answer
+from agent.edge import connections
+from agent.edge.link import NoPortError, Reach
+from agent.edge.patches import offer_addresses
+from agent.edge.sdp import OfferError
+from agent.edge.webrtc import answer
 from agent.realtime.client_events import ResponseCancel, SessionUpdate
 from agent.realtime.events import OutputAudioBuffer
 from tests.edge.peers import LOOPBACK, connected, footprint, offer, tone, vanish
@@ -168,7 +171,7 @@ async def test_a_caller_that_vanishes_ends_the_call(when, monkeypatch):
 
 
 async def test_a_caller_that_never_connects_ends_the_call(monkeypatch):
-    monkeypatch.setattr(webrtc, "CONNECT_SECONDS", 0.1)
+    monkeypatch.setattr(connections, "CONNECT_SECONDS", 0.1)
     connection, _ = await offer()
     edge, _ = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
     await ended(edge)
@@ -205,13 +208,15 @@ async def test_calls_leave_nothing_behind():
 async def test_a_close_that_is_cancelled_half_way_still_closes_everything():
     async with connected() as (edge, _, _):
         await anext(edge.frames())
+        ours = edge.connections._used
+        assert ours is not None
         closing = asyncio.ensure_future(edge.close())
         await asyncio.sleep(0)
         await asyncio.sleep(0)
         closing.cancel()
         with pytest.raises(asyncio.CancelledError):
             await closing
-        assert edge._connection.connectionState == "closed"
+        assert ours.connection.connectionState == "closed"
 
 
 async def test_refused_offers_leave_nothing_behind():
@@ -294,7 +299,7 @@ async def test_video_is_turned_down():
     connection.addTransceiver("video")
     connection.addTransceiver("audio")
     connection.createDataChannel("oai-events")
-    with webrtc.offer_addresses(LOOPBACK):
+    with offer_addresses(LOOPBACK):
         await connection.setLocalDescription(await connection.createOffer())
     edge, text = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
     sections = text.split("m=")[1:]

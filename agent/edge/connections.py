@@ -1,0 +1,187 @@
+"""The peer connections of one call, one in use at a time: the first, and those of a caller who comes back (`resume.py`).
+
+A new connection takes the place of the one in use once it is up. The call is lost when the one in use was closed or nothing came over
+it for 9 s; then it ends, or waits for the caller where he may come back.
+"""
+
+import asyncio
+from typing import Protocol
+
+from aiortc import RTCDataChannel, RTCPeerConnection
+
+from agent.edge.channel import EventChannel
+from agent.edge.link import Link, Reach
+from agent.edge.microphone import Microphone
+from agent.edge.resume import accepts, make_token
+from agent.edge.sdp import OfferError, checked
+from agent.edge.speaker import PacedSpeaker
+from agent.edge.statistics import Sending
+from agent.edge.watch import Watch
+
+CONNECT_SECONDS = 15.0
+"""How long a caller may take from the answer to the connection."""
+
+
+class Ends(Protocol):
+    """The call's ends, which outlive its connections."""
+
+    speaker: PacedSpeaker
+    microphone: Microphone
+    channel: EventChannel
+
+    def hang_up(self) -> None:
+        """The call is over."""
+
+
+class Connections:
+    """Made with a call; `close` it with it."""
+
+    def __init__(self, call: Ends, call_id: str, waits: float) -> None:
+        """`waits`: seconds that the call lives on without a connection; with 0 it ends with its first."""
+        self.sent = Sending()
+        self._call = call
+        self._call_id = call_id
+        self._waits = waits
+        self._used: Link | None = None
+        """None before the first is up, and while the caller is lost."""
+        self._next: Link | None = None
+        """The one that is to take its place."""
+        self._tokens: list[str] = []
+        """Of the connection that is or was in use, and of the next."""
+        self._watch: Watch | None = None
+        self._patience: asyncio.TimerHandle | None = None
+        """Waits for the caller to come back."""
+        self._loop = asyncio.get_running_loop()
+        self._closing: set[asyncio.Task[None]] = set()
+        self._ended = False
+
+    @property
+    def token(self) -> str | None:
+        """What the caller may come back with, until a later one is given; None when he may not."""
+        return self._tokens[-1] if self._waits and self._tokens else None
+
+    def accepts(self, token: str) -> bool:
+        """Whether a caller who shows this token may come back to the call."""
+        return self._waits > 0 and not self._ended and accepts(self._tokens, token)
+
+    async def answer(self, offer: str, reach: Reach) -> str:
+        """Answer the call's first offer, or that of a caller who comes back. Raises OfferError and NoPortError; the call is as before."""
+        text = checked(offer)
+        connection = RTCPeerConnection(reach.configuration)
+        link = Link(connection, lambda: self._call.speaker.pull() if self._used is link else None, self.sent)
+        connection.on("datachannel", lambda channel: self._attach(link, channel))
+        connection.on("connectionstatechange", lambda: self._state_changed(link))
+        answered = False
+        try:
+            sdp = await link.answer(
+                text, reach, lambda packet: self._call.microphone.add(packet) if self._used is link else None
+            )
+            answered = not self._ended
+        finally:
+            if not answered:
+                self._drop(link)
+        if not answered:
+            raise OfferError("The call is over.")
+        self._expect(link)
+        return sdp
+
+    def end(self) -> None:
+        """Wait for nobody."""
+        self._ended = True
+        for timer in (self._patience, self._watch, *(link.timer for link in (self._used, self._next) if link)):
+            if isinstance(timer, Watch):
+                timer.stop()
+            elif timer:
+                timer.cancel()
+
+    async def close(self) -> None:
+        """Close them all; when cancelled, too."""
+        for link in (self._used, self._next):
+            if link:
+                self._drop(link)
+        self._used = self._next = None
+        if self._closing:
+            # Shielded, because aiortc leaves sockets and tasks behind when its own `close` is cancelled half-way.
+            closing = self._loop.create_task(asyncio.wait(self._closing))
+            try:
+                await asyncio.shield(closing)
+            except asyncio.CancelledError:
+                await asyncio.wait([closing])
+                raise
+
+    def _expect(self, link: Link) -> None:
+        """A link was answered: it is the next, for so long as its caller may take."""
+        if self._next:
+            self._drop(self._next)
+        if self._patience and not self._used:
+            self._wait(max(self._waits, CONNECT_SECONDS))
+        link.token = make_token(self._call_id)
+        self._next, self._tokens = link, [*self._tokens[:1], link.token]
+        link.timer = self._loop.call_later(CONNECT_SECONDS, self._gone, link)
+
+    def _state_changed(self, link: Link) -> None:
+        match link.connection.connectionState:
+            case "connected" if link is self._next:
+                self._use(link)
+            case "failed" | "closed":
+                self._gone(link)
+            case _:
+                pass
+
+    def _use(self, link: Link) -> None:
+        """A connection is up."""
+        if link.timer:
+            link.timer.cancel()
+        if self._patience:
+            self._patience.cancel()
+        if self._used:
+            self._lose(self._used)
+        self._used, self._next, self._tokens = link, None, [link.token]
+        self._call.speaker.on_speech = link.track.wake
+        self._call.microphone.on_sound = link.track.stay
+        self._call.speaker.go_on()
+        self._watch = Watch(self._call.speaker, lambda: link.heard)
+
+    def _gone(self, link: Link) -> None:
+        """A connection failed, was closed, or did not come up in time."""
+        if self._ended:
+            return
+        if link is self._used:
+            self._lose(link)
+            self._wait(self._waits)
+        elif link is self._next:
+            self._next = None
+            self._drop(link)
+            if not self._used and not self._patience:  # nobody was ever there
+                self._call.hang_up()
+
+    def _lose(self, link: Link) -> None:
+        """The connection in use is no more, and nothing counts that left over it after the caller's last sign."""
+        self._used = None
+        if self._watch:
+            self._watch.stop()
+        self._call.speaker.hold(link.heard)
+        self._call.microphone.pause()
+        self._call.channel.detach()
+        self._drop(link)
+
+    def _wait(self, seconds: float) -> None:
+        """The call is lost: it ends unless a connection comes up in time."""
+        if self._patience:
+            self._patience.cancel()
+        self._patience = self._loop.call_later(seconds, self._call.hang_up)
+
+    def _drop(self, link: Link) -> None:
+        task = self._loop.create_task(link.close())
+        self._closing.add(task)
+        task.add_done_callback(self._closing.discard)
+
+    def _attach(self, link: Link, channel: RTCDataChannel) -> None:
+        """The caller opened a data channel. To close it is to hang up, unless the connection below it went."""
+
+        def closed() -> None:
+            if link is self._used:
+                self._call.hang_up() if channel.transport.state == "connected" else self._gone(link)
+
+        if link is self._used and self._call.channel.attach(channel):
+            channel.on("close", closed)
