@@ -24,7 +24,6 @@ from agent.http.requests import read_json, read_offer
 from agent.realtime.objects import EventError, SessionObject, refusal
 from agent.reply import Stages
 
-
 T = TypeVar("T")
 
 
