@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.conversation import Message
+from agent.realtime.tools import FunctionTool, ToolChoice
 
 SMALL = 100e6
 """Parameters below which one thread is best: two must meet after every small step, which takes up to 100 times longer when cores are shared."""
@@ -39,6 +40,10 @@ class Options:
     off_path: bool = False
     """Nobody waits for it: it rests while there is other work."""
     truncation: Truncation = Truncation()
+    tools: tuple[FunctionTool, ...] = ()
+    """The functions that it may call."""
+    tool_choice: ToolChoice = "auto"
+    """`none`: the model is not told of the functions. To call one of them, or this one, is begun for it, so that it cannot but go on."""
 
 
 DEFAULTS = Options()
@@ -69,7 +74,7 @@ class Engine(Protocol):
     ) -> AsyncGenerator[str]:
         """Stream the text of the next assistant message; closing the generator stops decoding within one token.
 
-        `messages` is the whole conversation, instructions first as a system message; audio parts are 16 kHz.
+        A call of a function is text, in the model's own form: `agent.tools.recognise` reads it. `messages` is the whole conversation, instructions first as a system message; audio parts are 16 kHz.
         Counts in `usage`. Raises EngineError when the engine fails.
         """
 

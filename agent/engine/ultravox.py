@@ -5,17 +5,22 @@ call has said and heard stays on the device, so that a turn costs only what is n
 """
 
 import asyncio
+import hashlib
+import json
 import logging
+import re
 import threading
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
 from queue import SimpleQueue
+from typing import Any
 
 import numpy as np
 
 from agent.audio import INPUT_RATE, Samples
-from agent.conversation import Audio, Message, Text
+from agent.conversation import Audio, FunctionCall, FunctionOutput, Message, Text
 from agent.engine import DEFAULTS, EngineError, Options, Prefill, Usage
+from agent.realtime.tools import FunctionChoice
 from models import InputError
 from models.engine import Engine, EngineFullError
 from models.history import Truncation
@@ -78,7 +83,7 @@ class UltravoxEngine:
         """Stream the answer to the newest turn. Raises EngineError."""
         longest = min(options.max_tokens or self._max_new_tokens, self._max_new_tokens)
         priority = Priority.OFF_PATH if options.off_path else Priority.COMMITTED
-        wanted = EngineOptions(longest, priority, truncation=_truncation(options))
+        wanted = _wanted(options, longest, priority)
         async with aclosing(self._ask(messages, wanted, usage or Usage())) as outputs:
             async for output in outputs:
                 if isinstance(output, Delta):
@@ -88,7 +93,7 @@ class UltravoxEngine:
         self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
     ) -> Prefill:
         """Hear the conversation now; what is computed serves the next reply, and the next prefill up to the newest audio."""
-        wanted = EngineOptions(0, Priority.SPECULATIVE, truncation=_truncation(options))
+        wanted = _wanted(options, 0, Priority.SPECULATIVE)
         async with aclosing(self._ask(messages, wanted, usage or Usage())) as outputs:
             async for output in outputs:
                 if isinstance(output, Prefilled):
@@ -160,8 +165,17 @@ class UltravoxEngine:
             self._engine.step()
 
 
-def _truncation(options: Options) -> Truncation:
-    return Truncation(options.truncation.retention, options.truncation.limit)
+def _wanted(options: Options, tokens: int, priority: Priority) -> EngineOptions:
+    truncation = Truncation(options.truncation.retention, options.truncation.limit)
+    if options.tool_choice == "none" or not options.tools:
+        return EngineOptions(tokens, priority, truncation=truncation)
+    functions = tuple({"type": "function", "function": tool.model_dump(exclude={"type"})} for tool in options.tools)
+    match options.tool_choice:
+        case FunctionChoice(name=name):
+            call: str | None = name
+        case choice:
+            call = "" if choice == "required" else None
+    return EngineOptions(tokens, priority, truncation=truncation, tools=functions, call=call)
 
 
 def _count(usage: Usage, request: Request) -> None:
@@ -174,16 +188,26 @@ def _count(usage: Usage, request: Request) -> None:
     usage.output = len(request.made)
 
 
-def as_chat(messages: Sequence[Message]) -> tuple[list[dict[str, str]], list[Samples]]:
+def as_chat(messages: Sequence[Message]) -> tuple[list[dict[str, Any]], list[Samples]]:
     """Messages in chat form and their audios, in order of their placeholders.
 
     What the system said in the middle of a conversation moves to its start, where chat templates expect it, and a placeholder that
-    somebody typed is not one.
+    somebody typed is not one. The result of a call that was forgotten is left out.
     """
     system = [message for message in messages if message.role == "system"]
     turns = [message for message in messages if message.role != "system"]
+    names = {part.call_id: part.name for turn in turns for part in turn.content if isinstance(part, FunctionCall)}
     chat = [{"role": "system", "content": "\n\n".join(_content(message) for message in system)}] if system else []
-    chat += [{"role": message.role, "content": _content(message)} for message in turns]
+    for message in turns:
+        match message.content:
+            case (FunctionCall() as call,):
+                chat.append(_call(call))
+            case (FunctionOutput(call_id, output),):
+                if name := names.get(call_id):
+                    result = {"content": _data(output), "tool_call_id": _short(call_id), "name": name}
+                    chat.append({"role": "tool", **result})
+            case _:
+                chat.append({"role": message.role, "content": _content(message)})
     audios = [part.samples for message in (*system, *turns) for part in message.content if isinstance(part, Audio)]
     return chat, audios
 
@@ -192,3 +216,24 @@ def _content(message: Message) -> str:
     return "".join(
         part.text.replace(PLACEHOLDER, "") if isinstance(part, Text) else PLACEHOLDER for part in message.content
     )
+
+
+def _call(call: FunctionCall) -> dict[str, Any]:
+    """A call in the form of chat templates; the arguments as an object, which they write as the model does."""
+    try:
+        arguments = json.loads(_data(call.arguments))
+    except ValueError:
+        arguments = call.arguments
+    function = {"name": call.name, "arguments": arguments}
+    calls = [{"id": _short(call.call_id), "type": "function", "function": function}]
+    return {"role": "assistant", "content": "", "tool_calls": calls}
+
+
+def _data(text: str) -> str:
+    """Text from elsewhere, which must not hold the tokens that mark turns and audio."""
+    return re.sub(r"<\|\w+\|>", "", text)
+
+
+def _short(call_id: str) -> str:
+    """An id of nine letters and digits, as Mistral's templates demand them."""
+    return hashlib.blake2b(call_id.encode(), digest_size=5).hexdigest()[:9]
