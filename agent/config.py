@@ -134,6 +134,9 @@ class Settings(BaseSettings):
     budget: Budget = Budget()
     """How long callers should wait; the latency page shows which stage broke it."""
 
+    relay_only: bool = False
+    """Receive calls at the TURN server of `ice_servers` and nowhere else: callers need not reach this machine, nor learn its address."""
+
     resume_seconds: Annotated[float, Field(ge=0)] = 30.0
     """How long a call waits for a caller who lost the connection and said that he may come back; 0: not at all."""
 
@@ -149,6 +152,8 @@ class Settings(BaseSettings):
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, so callers need a key: set PARLEY_KEY, or use host 127.0.0.1"
             )
+        if self.relay_only and not any(server.urls.startswith("turn") for server in self.ice_servers):
+            raise ValueError("relay_only needs a TURN server in ice_servers")
         if (ports := self.media_port_range) is not None and not 0 < ports.start < ports.stop <= 65_536:
             raise ValueError(f"media_ports {self.media_ports!r} is no range of UDP ports")
         return self

@@ -180,7 +180,7 @@ def reach(settings: Settings) -> Reach:
     """How callers reach this server."""
     servers = [RTCIceServer(**server) for server in ice_servers(settings)]
     announced = str(settings.announced_address) if settings.announced_address else None
-    return Reach(servers, settings.host_candidates, settings.media_port_range, announced)
+    return Reach(servers, settings.host_candidates, settings.media_port_range, announced, settings.relay_only)
 
 
 def ice_servers(settings: Settings) -> list[dict[str, str]]:

@@ -2,7 +2,7 @@
 
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -22,14 +22,14 @@ def tone(seconds: float, rate: int = 48_000) -> Samples:
     return (8000 * np.sin(2 * np.pi * 440 * np.arange(round(seconds * rate)) / rate)).astype(np.int16)
 
 
-async def offer(codec: str | None = None) -> tuple[RTCPeerConnection, Caller]:
+async def offer(codec: str | None = None, addresses: Sequence[str] = LOOPBACK) -> tuple[RTCPeerConnection, Caller]:
     """A caller that has made its offer, of all codecs or of one."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     caller = Caller(connection)
     if codec:
         codecs = [c for c in RTCRtpSender.getCapabilities("audio").codecs if c.mimeType == codec]
         connection.getTransceivers()[0].setCodecPreferences(codecs)
-    with offer_addresses(LOOPBACK):
+    with offer_addresses(addresses):
         await connection.setLocalDescription(await connection.createOffer())
     return connection, caller
 

@@ -50,6 +50,33 @@ async def test_sound_goes_both_ways(codec):
         assert await caller.silence(0.2) - first == pytest.approx(0.5, abs=0.1)
 
 
+def has_ipv6() -> bool:
+    try:
+        with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as made:
+            made.bind(("::1", 0))
+    except OSError:
+        return False
+    return True
+
+
+@pytest.mark.skipif(not has_ipv6(), reason="the machine has no IPv6")
+async def test_sound_goes_over_ipv6():
+    connection, caller = await offer(addresses=["::1"])
+    edge, sdp = await answer(connection.localDescription.sdp, Reach(addresses=["::1"]))
+    assert {host for host, _ in candidates(sdp)} == {"::1"}
+    async with asyncio.timeout(ENOUGH):
+        await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
+        await caller.until(lambda: caller.started)
+        caller.mouth.say(tone(0.3))
+        async for frame in edge.frames():
+            if loud(frame.samples):
+                break
+        await edge.speaker.write(Speech(tone(0.3), 48_000))
+        await caller.until(lambda: caller.ear.last)
+    await connection.close()
+    await edge.close()
+
+
 async def test_events_wait_for_the_channel_and_arrive_in_order():
     connection, caller = await offer()
     edge, sdp = await answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
