@@ -196,11 +196,8 @@ class Trace:
         return "false_start" if "playout_started" not in self.marks or gap < FALSE_START else "barge_in"
 
     def milliseconds(self) -> dict[str, float]:
-        """The marks in milliseconds from the first of them, in order of time (to a hundredth)."""
-        zero = min(self.marks.values(), default=0.0)
-        return {
-            name: round(1000 * (time - zero), 2) for name, time in sorted(self.marks.items(), key=lambda mark: mark[1])
-        }
+        """The marks in milliseconds from `zero`, in order of time (to a hundredth)."""
+        return self._since_zero(self.marks)
 
     @property
     def saved_ms(self) -> float:
@@ -211,7 +208,7 @@ class Trace:
         return round(1000 * max(0.0, ready - self.marks["started"]), 2)
 
     def as_json(self) -> dict[str, object]:
-        """What the call's own client is told, times in milliseconds."""
+        """What the call's own client is told, times in milliseconds from `zero`."""
         return {
             "status": self.status,
             "marks": self.milliseconds(),
@@ -223,7 +220,7 @@ class Trace:
         }
 
     def full_json(self, budget: Budget) -> dict[str, object]:
-        """All of it, times in milliseconds from `zero`, so that work before it has negative ones."""
+        """All of it, for reports; work before `zero` has negative times."""
         v2v = self.voice_to_voice
         return {
             "call": self.call,
@@ -232,7 +229,6 @@ class Trace:
             "model": self.model,
             "voice": self.voice,
             **self.as_json(),
-            "marks": self._since_zero(self.marks),
             "outcome": self.outcome,
             "v2v_ms": None if v2v is None else round(1000 * v2v, 2),
             "measured": "ear" if "heard" in self.marks else "server",

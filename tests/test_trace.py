@@ -7,7 +7,7 @@ from agent.trace import STAGES, Budget, Ear, Pause, Trace
 EAR = Ear(clock_error_ms=1.5, round_trip_ms=20)
 
 
-def test_marks_in_order_of_time_from_the_first():
+def test_marks_in_order_of_time_from_the_last_syllable():
     trace = Trace("call", "resp_1")
     trace.mark("turn_ended", 10.5)
     trace.mark("speech_stopped", 10.0)
