@@ -5,16 +5,20 @@ and a prepared one is used only for exactly the messages that it was prepared fo
 """
 
 import asyncio
-import itertools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from agent.conversation import Conversation, Message
+from agent.asking import Ask
+from agent.conversation import Conversation
 from agent.edge import Edge
 from agent.realtime.client_events import Heard
+from agent.realtime.objects import EventError
 from agent.reply import Judge, Reason, Reply, Stages
 from agent.response import ResponseEvents
 from agent.trace import Ear, Mark, Pause
+
+MAX_BESIDE = 4
+"""Answers at a time that are no part of the conversation."""
 
 
 @dataclass(frozen=True)
@@ -40,9 +44,12 @@ class Answering:
     conversation: Conversation
     call_id: str
     tasks: asyncio.TaskGroup
-    numbers: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    numbers: Iterator[int]
+    """For ids."""
     _reply: Reply | None = None
-    _prepared: tuple[Reply, tuple[Message, ...]] | None = None
+    _prepared: tuple[Reply, Ask] | None = None
+    _beside: dict[str, Reply] = field(default_factory=dict)
+    """Written answers that are no part of the conversation, by response."""
     _tries: int = 0
     _withdrawn: list[dict[Mark, float]] = field(default_factory=list)
     """Marks of what was prepared in vain since the last answer."""
@@ -63,18 +70,18 @@ class Answering:
         audible = self._reply is not None and self._reply.active and "playout_started" in self._reply.trace.marks
         return self.edge.speaker.paced and audible
 
-    def prepare(self, messages: Sequence[Message], judge: Judge) -> None:
-        """The turn that ends `messages` may be over: begin its answer, unless another is active or the engine is late already."""
+    def prepare(self, ask: Ask, judge: Judge) -> None:
+        """The turn may be over: begin its answer, unless another is active or the engine is late already."""
         self.withdraw()
         limits = self.stages.speculation
         if self.active or len(self.stages.waiting) >= limits.busy or not limits.tries:
             return
         ahead = self._tries < limits.tries
         self._tries += ahead
-        reply = self._new(messages[-1].id)
-        reply.start(self.tasks, messages, judge, ahead=ahead)
+        reply = self._new(ask)
+        reply.start(self.tasks, ask, judge, ahead=ahead)
         reply.trace.hit = ahead
-        self._prepared = reply, tuple(messages)
+        self._prepared = reply, ask
 
     def withdraw(self) -> None:
         """The turn is not over: nothing remains of what was prepared."""
@@ -83,19 +90,19 @@ class Answering:
             self._withdrawn.append(self._prepared[0].trace.marks)
             self._prepared = None
 
-    def answer(self, messages: Sequence[Message], waited: Wait | None = None) -> None:
-        """The turn that ends `messages` is over: answer it, unless an answer is being made. What plays of an older one is cut off."""
+    def answer(self, ask: Ask, waited: Wait | None = None) -> None:
+        """The turn is over: answer it, unless an answer is being made. What plays of an older one is cut off."""
         if self.generating:
             self.withdraw()
             return
         self.interrupt("turn_detected")
         match self._prepared:
-            case reply, prepared if prepared == tuple(messages):
+            case reply, prepared if prepared == ask:
                 self._prepared = None
             case _:
                 self.withdraw()
-                reply = self._new(self.conversation.last_id)
-                reply.start(self.tasks, messages)
+                reply = self._new(ask)
+                reply.start(self.tasks, ask)
         reply.trace.tries, self._tries = self._tries, 0
         reply.trace.withdrawn, self._withdrawn = tuple(self._withdrawn), []
         if waited:
@@ -105,12 +112,18 @@ class Answering:
         reply.open()
         self._reply = reply
 
-    def say(self, words: str) -> None:
-        """Say what no model made."""
-        reply = self._new(self.conversation.last_id)
-        reply.start(self.tasks, words)
+    def answer_beside(self, ask: Ask) -> None:
+        """Write an answer that is no part of the conversation, whatever else is said. Raises EventError when there are too many."""
+        self._beside = {key: reply for key, reply in self._beside.items() if reply.active}
+        if len(self._beside) >= MAX_BESIDE:
+            raise EventError(
+                "conversation_already_has_active_response",
+                f"{MAX_BESIDE} responses outside the conversation are in progress. Wait until one is finished.",
+            )
+        reply = self._new(ask)
+        reply.start(self.tasks, ask)
         reply.open()
-        self._reply = reply
+        self._beside[reply.id] = reply
 
     def duck(self, on: bool) -> None:
         """Fall silent while it is open whether the caller interrupts, or go on."""
@@ -124,6 +137,23 @@ class Answering:
         if self._reply:
             self._reply.cancel(reason)
 
+    def cancel(self, response_id: str | None) -> None:
+        """The client cancels a response, or the one of the conversation. Raises EventError when it is not being made."""
+        beside = self._beside.get(response_id or "")
+        if beside and beside.generating:
+            beside.cancel("client_cancelled")
+        elif self.generating and response_id in {None, self.generating}:
+            self.interrupt("client_cancelled")
+        else:
+            raise EventError("response_cancel_not_active", "Cancellation failed: no active response found")
+
+    def end(self) -> None:
+        """Nobody listens any more."""
+        self.withdraw()
+        for reply in self._beside.values():
+            reply.cancel("client_cancelled")
+        self.interrupt("client_cancelled")
+
     def report(self, event: Heard) -> None:
         """Note in a turn's trace what the client measured of it; nothing happens if that cannot be true."""
         of_now = self._reply.trace if self._reply and self._reply.id == event.response_id else None
@@ -132,11 +162,8 @@ class Answering:
         if trace and trace.report(spoken, event.heard_ms / 1000, Ear.model_validate(event, from_attributes=True)):
             self.stages.traces.tell(trace)
 
-    def new_id(self) -> str:
-        """An id for an item. Ids count up, so that two runs of one conversation have equal events."""
-        return f"item_{next(self.numbers)}"
-
-    def _new(self, previous: str | None) -> Reply:
-        response, item = f"resp_{next(self.numbers)}", self.new_id()
-        wire = ResponseEvents(self.edge, self.call_id, response, item, previous)
-        return Reply(self.stages, self.edge.speaker, wire, self.conversation)
+    def _new(self, ask: Ask) -> Reply:
+        """Ids count up, so that two runs of one conversation have equal events."""
+        response = ask.response.model_copy(update={"id": f"resp_{next(self.numbers)}"})
+        wire = ResponseEvents(self.edge, response, f"item_{next(self.numbers)}")
+        return Reply(self.stages, wire, self.conversation if ask.in_conversation else Conversation(), self.call_id)

@@ -68,6 +68,17 @@ def told(message: Message, mark: str) -> Message:
     return replace(message, content=(*message.content, Text(mark)))
 
 
+def heard_text(text: str, end: int) -> str:
+    """The words of a text that were played to their end at character `end`, with the punctuation that closes the last of them."""
+    while 0 < end < len(text) and not text[end].isspace() and not text[end].isalnum():
+        end += 1
+    return text[:end].strip()
+
+
+ROOT = "root"
+"""In the place of an id: before the first message."""
+
+
 @dataclass
 class Conversation:
     """Messages by age, the oldest dropped beyond `limit` so that a long call's memory is bounded."""
@@ -94,6 +105,19 @@ class Conversation:
         """Add the newest message."""
         self.messages.append(message)
         del self.messages[: -self.limit]
+
+    def insert(self, message: Message, previous: str | None) -> str | None:
+        """Add a message after that of the id `previous`, at the start ("root") or, with None, at the end.
+
+        Returns the id of the message before it. Raises LookupError when there is no such message.
+        """
+        ids = [before.id for before in self.messages]
+        if previous not in {None, ROOT, *ids}:
+            raise LookupError(f"there is no item {previous!r}")
+        at = len(ids) if previous is None else 0 if previous == ROOT else ids.index(previous) + 1
+        self.messages.insert(at, message)
+        del self.messages[: -self.limit]
+        return ids[at - 1] if at else None
 
     def find(self, item_id: str) -> Message | None:
         """The message of that id, unless it was forgotten."""

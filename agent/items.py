@@ -1,15 +1,15 @@
 """The conversation on the wire: its items are added, shown and forgotten, and the client hears of each."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-from agent.conversation import Audio, Conversation, FunctionCall, FunctionOutput, Message, Text
+from agent.conversation import Audio, Conversation, FunctionCall, FunctionOutput, Message, Text, heard_text
 from agent.edge import Edge
 from agent.realtime import events
-from agent.realtime.objects import (
+from agent.realtime.items import (
     AnyItem,
     Content,
-    EventError,
     FunctionCallItem,
     FunctionCallOutputItem,
     InputAudio,
@@ -22,7 +22,7 @@ from agent.realtime.objects import (
     OutputAudio,
     OutputText,
 )
-from agent.reply import heard_text
+from agent.realtime.objects import EventError
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,20 @@ class Items:
 
     edge: Edge
     conversation: Conversation
+    numbers: Iterator[int]
+    """For ids."""
 
-    def add(self, message: Message) -> None:
-        """Append a message."""
-        previous, item = self.conversation.last_id, as_item(message)
-        self.conversation.append(message)
+    def new_id(self) -> str:
+        """An id for an item. Ids count up, so that two runs of one conversation have equal events."""
+        return f"item_{next(self.numbers)}"
+
+    def add(self, message: Message, previous: str | None = None) -> None:
+        """Append a message, or insert it after that of the id `previous`. Raises EventError when there is none."""
+        try:
+            previous = self.conversation.insert(message, previous)
+        except LookupError as error:
+            raise EventError("invalid_value", str(error), "previous_item_id") from None
+        item = as_item(message)
         self.edge.send(events.ItemAdded(previous_item_id=previous, item=item))
         self.edge.send(events.ItemDone(previous_item_id=previous, item=item))
 
@@ -44,12 +53,12 @@ class Items:
         self.edge.send(events.Committed(item_id=message.id, previous_item_id=self.conversation.last_id))
         self.add(message)
 
-    def create(self, item: NewItem, new_id: str) -> None:
-        """Append what the client wrote. Raises EventError when its id is taken."""
-        item_id = item.id or new_id
+    def create(self, item: NewItem, previous: str | None) -> None:
+        """Add what the client wrote. Raises EventError when its id is taken, or there is no item `previous`."""
+        item_id = item.id or self.new_id()
         if self.conversation.find(item_id):
             raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
-        self.add(as_message(item, item_id))
+        self.add(as_message(item, item_id), previous)
 
     def repeat(self) -> None:
         """Show all messages as they are now, to a client that knows none of them."""
@@ -77,7 +86,7 @@ class Items:
                 "item_truncate_invalid_item_id", f"There is no spoken item {item_id!r} to truncate.", "item_id"
             )
         if message := self.conversation.find(item_id):
-            self.conversation.revise(item_id, heard_text(message.text, heard), interrupted=True)
+            self.conversation.revise(item_id, heard_text(message.text, heard.text), interrupted=True)
         self.edge.send(events.ItemTruncated(item_id=item_id, audio_end_ms=round(1000 * heard.seconds)))
 
     def _known(self, item_id: str, verb: Literal["retrieve", "delete"]) -> Message:

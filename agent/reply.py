@@ -8,7 +8,7 @@ exactly once; of a reply that was never opened nothing remains.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from typing import Annotated, Literal
@@ -16,14 +16,15 @@ from typing import Annotated, Literal
 import pydantic
 from pydantic import ConfigDict, Field
 
+from agent.asking import Ask
 from agent.audio import Speech
 from agent.chunk import chunks
-from agent.conversation import Conversation, Message, Text
+from agent.conversation import Conversation, Message, Text, heard_text
 from agent.edge import Heard, Speaker
 from agent.endpointing import Judgement
-from agent.engine import Engine, EngineError
+from agent.engine import Engine, EngineError, Usage
 from agent.prompts import Prompts
-from agent.realtime.objects import Failure, StatusDetails
+from agent.realtime.responses import Failure, StatusDetails
 from agent.response import ResponseEvents
 from agent.trace import Mark, Status, Trace
 from agent.traces import Traces
@@ -66,19 +67,23 @@ class Stages:
 class Reply:
     """One reply of one call; `start` it once."""
 
-    def __init__(self, stages: Stages, speaker: Speaker, wire: ResponseEvents, conversation: Conversation) -> None:
-        self.id = wire.response_id
-        self.trace = Trace(wire.conversation_id, wire.response_id, model=stages.engine.name, voice=stages.voice.name)
+    def __init__(self, stages: Stages, wire: ResponseEvents, conversation: Conversation, call: str) -> None:
+        """`conversation` is what the answer becomes part of; `call` is the id in the trace."""
+        self.id = wire.response.id
+        self.trace = Trace(call, self.id, model=stages.engine.name, voice=stages.voice.name)
         self.generating = False
         """Between `response.created` and `response.done`."""
         self.active = False
         """Generating, or audio is still playing."""
 
         self._stages = stages
-        self._speaker = speaker
+        self._speaker: Speaker = wire.edge.speaker
         self._wire = wire
         self._conversation = conversation
+        self._usage = Usage()
         self._text = ""
+        self._shown = False
+        """The client knows of the message."""
         self._spoken = 0
         self._opened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -86,26 +91,25 @@ class Reply:
     def start(
         self,
         tasks: asyncio.TaskGroup,
-        messages: Sequence[Message] | str,
+        ask: Ask,
         judge: Judge | None = None,
         *,
         ahead: bool = True,
     ) -> None:
-        """Begin to answer `messages`, or to say so many words, in a task of `tasks`.
+        """Begin to answer in a task of `tasks`.
 
         With `judge`, begin by a prefill; unless `ahead`, go on only once open.
         """
         self._mark("started")
-        self._task = tasks.create_task(self._run(messages, judge, ahead=ahead))
+        self._task = tasks.create_task(self._run(ask, judge, ahead=ahead))
 
     def open(self) -> None:
         """The turn is over: show and say what is prepared, and go on."""
         self._mark("turn_ended")
         self.generating = self.active = True
-        self._conversation.append(Message(self._wire.item_id, "assistant", (Text(""),), spoken=True))
         self._wire.opened()
         if self._text:
-            self._wire.text(self._text)
+            self._show(self._text)
         self._opened.set()
 
     def cancel(self, reason: Reason) -> None:
@@ -119,38 +123,39 @@ class Reply:
             self._task.cancel()
             self._close(reason)
 
-    async def _run(self, messages: Sequence[Message] | str, judge: Judge | None, *, ahead: bool) -> None:
+    async def _run(self, ask: Ask, judge: Judge | None, *, ahead: bool) -> None:
         """Say the answer and play it to its end. An engine's or a voice's failure costs this reply; nothing else is caught."""
         try:
             async with asyncio.TaskGroup() as tasks:
                 announcement = tasks.create_task(self._announce())
-                failure = await self._say(messages, judge, ahead=ahead)
+                failure = await self._say(ask, judge, ahead=ahead)
                 await self._opened.wait()
-                self._finish("failed" if failure else "completed", _failed(failure))
+                self._finish(*self._outcome(failure))
                 if "first_audio" not in self.trace.marks:
                     announcement.cancel()
-                await self._speaker.drained()
+                if self._wire.spoken:
+                    await self._speaker.drained()
             self._close()
         finally:
             self._close("client_cancelled")
 
-    async def _say(
-        self, messages: Sequence[Message] | str, judge: Judge | None, *, ahead: bool
-    ) -> EngineError | TTSError | None:
-        """Queue the whole answer as speech; returns the failure that cut it short, if one did."""
+    async def _say(self, ask: Ask, judge: Judge | None, *, ahead: bool) -> EngineError | TTSError | None:
+        """Queue the whole answer as speech, or show it as text; returns the failure that cut it short, if one did."""
+        engine = self._stages.engine
         try:
-            if judge and not isinstance(messages, str):
-                prefill = await self._stages.engine.prefill(messages)
+            if judge:
+                prefill = await engine.prefill(ask.messages, ask.options, self._usage)
                 self._mark("prefill_done")
                 if not self._opened.is_set():
                     judge(prefill.end_of_turn)
             if not ahead:
                 await self._opened.wait()
-            deltas = _given(messages) if isinstance(messages, str) else self._stages.engine.reply(messages)
+            deltas = _given(ask.words) if ask.words else engine.reply(ask.messages, ask.options, self._usage)
             async with aclosing(chunks(self._transcribe(deltas))) as pieces:
                 async for piece in pieces:
                     self._mark("first_chunk")
-                    await self._speak(piece)
+                    if self._wire.spoken:
+                        await self._speak(piece)
         except (EngineError, TTSError) as error:
             _log.warning("%s: %s", self.id, error)
             return error
@@ -166,10 +171,19 @@ class Reply:
                     self._mark("first_token")
                     self._text += delta
                     if self._opened.is_set():
-                        self._wire.text(delta)
+                        self._show(delta)
                     yield delta
         finally:
             self._stages.waiting.discard(self)
+
+    def _show(self, delta: str) -> None:
+        """Tell the client of more text; the first opens the message, which then has its place in the conversation."""
+        if not self._shown:
+            self._shown = True
+            self._wire.message_opened(self._conversation.last_id)
+            message = Message(self._wire.item_id, "assistant", (Text(""),), spoken=self._wire.spoken)
+            self._conversation.append(message)
+        self._wire.text(delta)
 
     async def _speak(self, piece: str) -> None:
         """Queue one chunk; its words count from the start of the reply's text."""
@@ -188,21 +202,31 @@ class Reply:
         self._stages.traces.tell(self.trace)
         self._wire.audio_started()
 
+    def _outcome(self, failure: EngineError | TTSError | None) -> tuple[Status, StatusDetails | None]:
+        if failure:
+            code = "engine_failed" if isinstance(failure, EngineError) else "voice_failed"
+            return "failed", StatusDetails(type="failed", error=Failure(code=code, message=str(failure)))
+        if not self._usage.complete:
+            return "incomplete", StatusDetails(type="incomplete", reason="max_output_tokens")
+        return "completed", None
+
     def _finish(self, status: Status, details: StatusDetails | None = None) -> None:
         """Close the response on the wire and write its text to the history."""
         self.generating = False
         self.trace.status = status
-        self._conversation.revise(self._wire.item_id, self._text, interrupted=status != "completed")
-        self._wire.done(status, self._text, details)
+        self._conversation.revise(self._wire.item_id, self._text, interrupted=status in {"cancelled", "failed"})
+        if self._shown:
+            self._wire.message_done(status, self._text)
+        self._wire.done(status, details, self._usage)
 
     def _close(self, reason: Reason | None = None) -> None:
         """End the reply, once: silence the speaker, cut the history to what was heard if it was stopped, hand out the trace."""
         if not self.active:
             return
         self.active = False
-        heard = self._speaker.clear()
+        heard = self._speaker.clear() if self._wire.spoken else Heard(0.0, len(self._text))  # a text was read
         if reason or self.trace.status == "failed":
-            self._text = heard_text(self._text, heard)
+            self._text = heard_text(self._text, heard.text)
             self._conversation.revise(self._wire.item_id, self._text, interrupted=True)
         if self.generating:
             self._finish("cancelled", StatusDetails(type="cancelled", reason=reason))
@@ -220,21 +244,6 @@ class Reply:
 async def _given(words: str) -> AsyncGenerator[str]:
     """Words that no engine makes, as if one did."""
     yield words
-
-
-def heard_text(text: str, heard: Heard) -> str:
-    """The words that were played to their end, with the punctuation that closes the last of them."""
-    end = heard.text
-    while 0 < end < len(text) and not text[end].isspace() and not text[end].isalnum():
-        end += 1
-    return text[:end].strip()
-
-
-def _failed(failure: EngineError | TTSError | None) -> StatusDetails | None:
-    if failure is None:
-        return None
-    code = "engine_failed" if isinstance(failure, EngineError) else "voice_failed"
-    return StatusDetails(type="failed", error=Failure(code=code, message=str(failure)))
 
 
 def _shifted(speech: Speech, base: int) -> Speech:

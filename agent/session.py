@@ -6,24 +6,21 @@ microphone is heard in `run` itself, the client's events in a second task, each 
 """
 
 import asyncio
+import itertools
 from dataclasses import replace
 from typing import Any
 
 from agent.answering import Answering, Wait
+from agent.asking import Ask, ask
 from agent.audio import INPUT_RATE, Frame
-from agent.conversation import Audio, Conversation, Message, Text, told
+from agent.conversation import Audio, Conversation, Message
 from agent.edge import Edge, Returned
 from agent.hearing import Hearing
 from agent.items import Items
 from agent.prompts import Prompts, Quiet
 from agent.realtime import client_events, events
-from agent.realtime.objects import (
-    EventError,
-    SemanticVAD,
-    ServerVAD,
-    SessionObject,
-    update_session,
-)
+from agent.realtime.objects import EventError, SemanticVAD, ServerVAD, SessionObject, update_session
+from agent.realtime.responses import WantedResponse
 from agent.reply import Stages
 from agent.turn import (
     OverlapEnded,
@@ -58,8 +55,9 @@ class Session:
         """The caller's turn as it was heard up to its last pause."""
         self._quiet = Quiet()
         self._tasks = asyncio.TaskGroup()
-        self._items = Items(edge, self.conversation)
-        self._answering = Answering(edge, stages, self.conversation, session.id, self._tasks)
+        numbers = itertools.count(1)
+        self._items = Items(edge, self.conversation, numbers)
+        self._answering = Answering(edge, stages, self.conversation, session.id, self._tasks, numbers)
 
     async def run(self) -> None:
         """Serve the call until the caller hangs up; a bug in any of its tasks ends it and is raised."""
@@ -69,8 +67,7 @@ class Session:
             async for frame in self._edge.frames():
                 self._hear(frame)
             client.cancel()
-            self._answering.withdraw()
-            self._answering.interrupt("client_cancelled")
+            self._answering.end()
 
     # Turns.
 
@@ -78,7 +75,7 @@ class Session:
         """Take 20 ms of the microphone; the first frame tells that the caller can hear, so the agent may greet."""
         prompts = self._stages.prompts
         if not self._hearing.position and prompts.greeting:
-            self._answering.say(prompts.greeting)
+            self._answering.answer(self._ask(words=prompts.greeting))
         detection = self._session.audio.input.turn_detection
         guarded = detection is not None and detection.interrupt_response and self._answering.holdable
         for event in self._hearing.push(frame, self._edge.speaker.level, guarded=guarded):
@@ -97,7 +94,7 @@ class Session:
             case OverlapEnded():
                 self._answering.duck(on=False)
             case SpeechStarted(start=start):
-                self._speech_item = self._answering.new_id()
+                self._speech_item = self._items.new_id()
                 self._edge.send(events.SpeechStarted(audio_start_ms=_wire_ms(start), item_id=self._speech_item))
                 if detection and detection.interrupt_response:
                     self._answering.interrupt("turn_detected")
@@ -105,7 +102,7 @@ class Session:
             case TurnPaused():
                 self._speech = Message(self._speech_item, "user", (Audio(self._hearing.audio(event)),))
                 if detection and detection.create_response:
-                    self._answering.prepare((*self._messages(), self._speech), self._hearing.judge)
+                    self._answering.prepare(self._ask(self._speech), self._hearing.judge)
             case TurnResumed():
                 self._speech = None
                 self._answering.withdraw()
@@ -114,37 +111,34 @@ class Session:
                 self._commit(event)
                 if detection and detection.create_response:
                     since, pauses = self._hearing.time(event.speech_end), tuple(self._hearing.pauses)
-                    self._answering.answer(
-                        self._messages(), Wait(since, event.silence, self._hearing.end_of_turn, pauses)
-                    )
+                    wait = Wait(since, event.silence, self._hearing.end_of_turn, pauses)
+                    self._answering.answer(self._ask(), wait)
 
     def _answer_silence(self, words: str) -> None:
         """Say something after a long silence: the words, or else what the model makes of it."""
         if words:
-            self._answering.say(words)
+            self._answering.answer(self._ask(words=words))
             return
-        turn, self._speech_item = self._hearing.latest(), self._answering.new_id()
+        turn, self._speech_item = self._hearing.latest(), self._items.new_id()
         self._edge.send(
             events.TimeoutTriggered(
                 audio_start_ms=_wire_ms(turn.start), audio_end_ms=_wire_ms(turn.end), item_id=self._speech_item
             )
         )
         self._commit(turn)
-        self._answering.answer(self._messages())
+        self._answering.answer(self._ask())
 
     def _commit(self, turn: TurnEnded) -> None:
         """Make a turn's audio an item of the conversation."""
-        item_id = self._speech_item or self._answering.new_id()
+        item_id = self._speech_item or self._items.new_id()
         speech = self._speech or Message(item_id, "user", (Audio(self._hearing.audio(turn)),))
         self._speech_item, self._speech = "", None
         self._items.commit(speech)
 
-    def _messages(self) -> tuple[Message, ...]:
-        """What the engine is given: the instructions and the conversation as it stands."""
-        said = tuple(told(message, self._stages.prompts.interrupted) for message in self.conversation.said)
-        if not self._session.instructions:
-            return said
-        return Message("instructions", "system", (Text(self._session.instructions),)), *said
+    def _ask(self, turn: Message | None = None, words: str = "") -> Ask:
+        """What the session wants now: an answer to the conversation and a turn that may be over, or so many words."""
+        asked = ask(self._session, self.conversation, self._stages.prompts.interrupted, turn)
+        return replace(asked, words=words)
 
     # The client's events.
 
@@ -164,22 +158,18 @@ class Session:
         match event:
             case client_events.SessionUpdate(session=changes):
                 self._update(changes)
-            case client_events.ConversationItemCreate(item=item):
-                self._items.create(item, self._answering.new_id())
+            case client_events.ConversationItemCreate(item=item, previous_item_id=previous):
+                self._items.create(item, previous)
             case client_events.ConversationItemTruncate(item_id=item_id, audio_end_ms=milliseconds):
                 self._items.truncate(item_id, milliseconds / 1000)
             case client_events.ConversationItemRetrieve(item_id=item_id):
                 self._items.retrieve(item_id)
             case client_events.ConversationItemDelete(item_id=item_id):
                 self._items.delete(item_id)
-            case client_events.ResponseCreate():
-                if self._answering.generating:
-                    raise _already_active(self._answering.generating)
-                self._answering.answer(self._messages())
-            case client_events.ResponseCancel():
-                if not self._answering.generating:
-                    raise EventError("response_cancel_not_active", "Cancellation failed: no active response found")
-                self._answering.interrupt("client_cancelled")
+            case client_events.ResponseCreate(response=wanted):
+                self._respond(wanted)
+            case client_events.ResponseCancel(response_id=response_id):
+                self._answering.cancel(response_id)
             case client_events.OutputAudioBufferClear():
                 self._answering.interrupt("client_cancelled")
             case client_events.InputAudioBufferAppend():
@@ -195,9 +185,19 @@ class Session:
             case client_events.Heard():
                 self._answering.report(event)
 
+    def _respond(self, wanted: WantedResponse) -> None:
+        """Answer as the client wants. Raises EventError when the agent is answering already, and for what is not there."""
+        asked = ask(self._session, self.conversation, self._stages.prompts.interrupted, wanted=wanted)
+        if not (asked.in_conversation or asked.spoken):
+            self._answering.answer_beside(asked)
+        elif self._answering.generating:
+            raise _already_active(self._answering.generating)
+        else:
+            self._answering.answer(asked)
+
     def _update(self, changes: dict[str, Any]) -> None:
         before, self._session = self._session, update_session(self._session, changes)
-        if self._session.audio.input != before.audio.input:
+        if self._session.audio.input.turn_detection != before.audio.input.turn_detection:
             self._answering.duck(on=False)
             self._answering.withdraw()
             self._speech = None

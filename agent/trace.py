@@ -27,7 +27,7 @@ Mark = Literal[
     "done",  # the reply was played to its end, cut, or failed
 ]
 
-Status = Literal["in_progress", "completed", "cancelled", "failed"]
+Status = Literal["in_progress", "completed", "cancelled", "failed", "incomplete"]
 
 Outcome = Status | Literal["barge_in", "false_start"]
 

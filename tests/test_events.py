@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from agent.realtime import client_events, events
-from agent.realtime.objects import EventError, Item, OutputAudio, ServerVAD, SessionObject, update_session
+from agent.realtime.items import Item, OutputAudio
+from agent.realtime.objects import EventError, ServerVAD, SessionObject, update_session
 
 SESSION = SessionObject(id="call", model="demo", instructions="Be kind.")
 

@@ -9,7 +9,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
 
-from agent.realtime.objects import EventError, NewItem, refusal
+from agent.realtime.items import NewItem
+from agent.realtime.objects import EventError, refusal
+from agent.realtime.responses import WantedResponse
 
 MAX_EVENT_BYTES = 256 * 1024
 """Largest client event over a data channel: Chromium's own limit for a message."""
@@ -39,10 +41,11 @@ class SessionUpdate(BaseModel, frozen=True):
 
 
 class ConversationItemCreate(BaseModel, frozen=True):
-    """Add a message with text at the end of the conversation."""
+    """Add an item to the conversation: at its end, its start ("root"), or after another."""
 
     type: Literal["conversation.item.create"]
     event_id: EventId | None = None
+    previous_item_id: str | None = None
     item: NewItem
 
 
@@ -77,6 +80,7 @@ class ResponseCreate(BaseModel, frozen=True):
 
     type: Literal["response.create"]
     event_id: EventId | None = None
+    response: WantedResponse = WantedResponse()
 
 
 class ResponseCancel(BaseModel, frozen=True):

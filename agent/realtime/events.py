@@ -8,7 +8,9 @@ from typing import Literal
 
 from pydantic import BaseModel
 
-from agent.realtime.objects import AnyItem, AudioPart, ErrorDetails, EventError, Response, SessionObject
+from agent.realtime.items import AnyItem
+from agent.realtime.objects import ErrorDetails, EventError, SessionObject
+from agent.realtime.responses import AudioPart, Response, TextPart
 
 
 class SessionCreated(BaseModel, frozen=True):
@@ -136,25 +138,25 @@ class OutputItemDone(BaseModel, frozen=True):
 
 
 class ContentPartAdded(BaseModel, frozen=True):
-    """A message opened its spoken part."""
+    """A message opened its one part."""
 
     type: Literal["response.content_part.added"] = "response.content_part.added"
     response_id: str
     item_id: str
     output_index: int = 0
     content_index: int = 0
-    part: AudioPart
+    part: AudioPart | TextPart
 
 
 class ContentPartDone(BaseModel, frozen=True):
-    """A message closed its spoken part."""
+    """A message closed its one part."""
 
     type: Literal["response.content_part.done"] = "response.content_part.done"
     response_id: str
     item_id: str
     output_index: int = 0
     content_index: int = 0
-    part: AudioPart
+    part: AudioPart | TextPart
 
 
 class TranscriptDelta(BaseModel, frozen=True):
@@ -177,6 +179,28 @@ class TranscriptDone(BaseModel, frozen=True):
     output_index: int = 0
     content_index: int = 0
     transcript: str
+
+
+class TextDelta(BaseModel, frozen=True):
+    """More of an answer that is not spoken."""
+
+    type: Literal["response.output_text.delta"] = "response.output_text.delta"
+    response_id: str
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+    delta: str
+
+
+class TextDone(BaseModel, frozen=True):
+    """All of an answer that is not spoken."""
+
+    type: Literal["response.output_text.done"] = "response.output_text.done"
+    response_id: str
+    item_id: str
+    output_index: int = 0
+    content_index: int = 0
+    text: str
 
 
 class OutputAudioDelta(BaseModel, frozen=True):
@@ -287,6 +311,8 @@ ServerEvent = (
     | ContentPartDone
     | TranscriptDelta
     | TranscriptDone
+    | TextDelta
+    | TextDone
     | OutputAudioDelta
     | OutputAudioDone
     | FunctionCallArgumentsDelta

@@ -1,4 +1,4 @@
-"""What the OpenAI Realtime events are made of (GA shape): the session, items, responses, errors.
+"""The session and errors of the OpenAI Realtime protocol (GA shape).
 
 Validation and JSON by pydantic; unknown keys are ignored, as clients send newer fields than a server knows. Times on the wire are
 whole milliseconds.
@@ -8,10 +8,29 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 
-from agent.realtime.tools import MAX_TOOLS, FunctionName, FunctionTool, ToolChoice, check
+from agent.realtime.tools import MAX_TOOLS, FunctionTool, ToolChoice, check
 
 MAX_TEXT = 64 * 1024
 """Characters of one text; far beyond what a model's context holds."""
+
+Name = Annotated[str, Field(max_length=256)]
+
+
+Modalities = tuple[Literal["audio", "text"]]
+"""Speech with its transcript, or text alone; never both."""
+
+MaxTokens = Annotated[int, Field(ge=1, le=4096)] | Literal["inf"]
+"""Longest answer; never beyond the server's own limit."""
+
+Metadata = Annotated[
+    dict[Annotated[str, Field(max_length=64)], Annotated[str, Field(max_length=512)]], Field(max_length=16)
+]
+
+
+class VoiceId(BaseModel, frozen=True):
+    """A voice of one's own at OpenAI."""
+
+    id: Name
 
 
 class ServerVAD(BaseModel, frozen=True):
@@ -52,10 +71,29 @@ class G711(BaseModel, frozen=True):
 AudioFormat = Annotated[PCM | G711, Field(discriminator="type")]
 
 
+class NoiseReduction(BaseModel, frozen=True):
+    """Inert: browsers and phones reduce noise before they send, and the model hears the rest."""
+
+    type: Literal["near_field", "far_field"]
+    strength: float | None = Field(default=None, ge=0, exclude_if=lambda value: value is None)
+
+
+class Transcription(BaseModel, frozen=True):
+    """Write down what the caller says. Whatever model is named, the one that answers does it."""
+
+    model: Name | None = None
+    language: Name | None = None
+    """ISO 639-1; inert, as the model hears what is spoken."""
+    prompt: str | None = Field(default=None, max_length=MAX_TEXT)
+    """Words to expect."""
+
+
 class AudioInput(BaseModel, frozen=True):
     """`session.audio.input`."""
 
     format: AudioFormat = PCM()
+    noise_reduction: NoiseReduction | None = None
+    transcription: Transcription | None = None
     turn_detection: Annotated[ServerVAD | SemanticVAD, Field(discriminator="type")] | None = ServerVAD()
     """None: the client commits turns itself."""
 
@@ -64,7 +102,9 @@ class AudioOutput(BaseModel, frozen=True):
     """`session.audio.output`; a voice's name is accepted and echoed, the server's voice speaks."""
 
     format: AudioFormat = PCM()
-    voice: str | None = None
+    voice: Name | VoiceId | None = None
+    speed: float = Field(default=1.0, ge=0.25, le=1.5)
+    """Inert."""
 
 
 class SessionAudio(BaseModel, frozen=True):
@@ -74,6 +114,35 @@ class SessionAudio(BaseModel, frozen=True):
     output: AudioOutput = AudioOutput()
 
 
+class TokenLimits(BaseModel, frozen=True):
+    """Where a conversation is cut before the model's window is full."""
+
+    post_instructions: int | None = Field(default=None, ge=0)
+    """Tokens after the instructions."""
+
+
+class RetentionRatio(BaseModel, frozen=True):
+    """Of a conversation that is too long, keep at least this part of what fits."""
+
+    type: Literal["retention_ratio"]
+    retention_ratio: float = Field(ge=0, le=1)
+    token_limits: TokenLimits | None = None
+
+
+class Tracing(BaseModel, frozen=True):
+    """Inert, as there is no dashboard of OpenAI's."""
+
+    workflow_name: Name | None = None
+    group_id: Name | None = None
+    metadata: Metadata | None = None
+
+
+class Reasoning(BaseModel, frozen=True):
+    """Inert: nobody waits on the line for a chain of thought."""
+
+    effort: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
+
+
 class SessionObject(BaseModel, frozen=True):
     """The effective session, as `session.created` and `session.updated` show it."""
 
@@ -81,158 +150,30 @@ class SessionObject(BaseModel, frozen=True):
     object: Literal["realtime.session"] = "realtime.session"
     id: str
     model: str
-    output_modalities: tuple[Literal["audio"]] = ("audio",)
+    agent: str | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Ours: the id of who answers, of those that the server's files describe; chosen when the call begins."""
+    expires_at: int = 0
+    """Seconds since 1970."""
+    output_modalities: Modalities = ("audio",)
     instructions: str = Field(max_length=MAX_TEXT)
     tools: tuple[FunctionTool, ...] = Field(default=(), max_length=MAX_TOOLS)
     tool_choice: ToolChoice = "auto"
+    max_output_tokens: MaxTokens = "inf"
+    truncation: Literal["auto", "disabled"] | RetentionRatio = "auto"
+    prompt: None = None
+    """Of OpenAI's stored prompts this server has none."""
+    include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] | None = None
+    """Inert."""
+    tracing: Literal["auto"] | Tracing | None = None
+    parallel_tool_calls: bool | None = Field(default=None, exclude_if=lambda value: value is None)
+    """Inert: the model decides how many functions it calls."""
+    reasoning: Reasoning | None = Field(default=None, exclude_if=lambda value: value is None)
     audio: SessionAudio = SessionAudio()
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         check(self.tools, self.tool_choice)
         return self
-
-
-ItemId = Annotated[str, Field(min_length=1, max_length=64)]
-
-
-class InputText(BaseModel, frozen=True):
-    """A user's or the system's typed words."""
-
-    type: Literal["input_text"] = "input_text"
-    text: str = Field(max_length=MAX_TEXT)
-
-
-class InputAudio(BaseModel, frozen=True):
-    """What the caller said. The audio itself stays with the server."""
-
-    type: Literal["input_audio"] = "input_audio"
-    transcript: str | None = None
-
-
-class OutputText(BaseModel, frozen=True):
-    """The agent's words as text."""
-
-    type: Literal["output_text"] = "output_text"
-    text: str = Field(max_length=MAX_TEXT)
-
-
-class OutputAudio(BaseModel, frozen=True):
-    """The agent's words as spoken."""
-
-    type: Literal["output_audio"] = "output_audio"
-    transcript: str
-
-
-Content = Annotated[InputText | InputAudio | OutputText | OutputAudio, Field(discriminator="type")]
-
-
-class FunctionCallItem(BaseModel, frozen=True):
-    """A function that the model wants to be called."""
-
-    id: str
-    object: Literal["realtime.item"] = "realtime.item"
-    type: Literal["function_call"] = "function_call"
-    status: Literal["in_progress", "completed", "incomplete"] = "completed"
-    call_id: str
-    name: str
-    arguments: str
-    """A JSON object as text; empty while the model writes it."""
-
-
-class FunctionCallOutputItem(BaseModel, frozen=True):
-    """What a function gave."""
-
-    id: str
-    object: Literal["realtime.item"] = "realtime.item"
-    type: Literal["function_call_output"] = "function_call_output"
-    status: Literal["completed"] = "completed"
-    call_id: str
-    output: str
-
-
-class Item(BaseModel, frozen=True):
-    """A message of the conversation."""
-
-    id: str
-    object: Literal["realtime.item"] = "realtime.item"
-    type: Literal["message"] = "message"
-    status: Literal["in_progress", "completed", "incomplete"] = "completed"
-    role: Literal["system", "user", "assistant"]
-    content: tuple[Content, ...]
-
-
-AnyItem = Item | FunctionCallItem | FunctionCallOutputItem
-
-
-class NewFunctionCall(BaseModel, frozen=True):
-    """An earlier call of a function, of a conversation that the client brings along."""
-
-    id: ItemId | None = None
-    type: Literal["function_call"]
-    call_id: str | None = Field(default=None, min_length=1, max_length=64)
-    name: FunctionName
-    arguments: str = Field(max_length=MAX_TEXT)
-
-
-class NewFunctionOutput(BaseModel, frozen=True):
-    """What a function gave."""
-
-    id: ItemId | None = None
-    type: Literal["function_call_output"]
-    call_id: str = Field(min_length=1, max_length=64)
-    output: str = Field(max_length=MAX_TEXT)
-
-
-class NewMessage(BaseModel, frozen=True):
-    """A message that the client writes: text only, an assistant's as output_text."""
-
-    id: ItemId | None = None
-    type: Literal["message"]
-    role: Literal["system", "user", "assistant"]
-    content: tuple[Annotated[InputText | OutputText, Field(discriminator="type")], ...] = Field(
-        min_length=1, max_length=64
-    )
-
-
-NewItem = Annotated[NewMessage | NewFunctionCall | NewFunctionOutput, Field(discriminator="type")]
-
-
-class AudioPart(BaseModel, frozen=True):
-    """A part of a response (part types are `audio`, item content types `output_audio`)."""
-
-    type: Literal["audio"] = "audio"
-    transcript: str = ""
-
-
-class Failure(BaseModel, frozen=True):
-    """Why a response failed."""
-
-    type: str = "server_error"
-    code: str
-    message: str
-
-
-class StatusDetails(BaseModel, frozen=True):
-    """Why a response did not complete."""
-
-    type: Literal["cancelled", "failed"]
-    reason: Literal["turn_detected", "client_cancelled"] | None = None
-    error: Failure | None = None
-
-
-class Response(BaseModel, frozen=True):
-    """A response, as `response.created` and `response.done` show it."""
-
-    id: str
-    object: Literal["realtime.response"] = "realtime.response"
-    status: Literal["in_progress", "completed", "cancelled", "failed"]
-    status_details: StatusDetails | None = None
-    output: tuple[AnyItem, ...] = ()
-    conversation_id: str
-    output_modalities: tuple[Literal["audio"]] = ("audio",)
-    usage: None = None
-    metadata: None = None
 
 
 class ErrorDetails(BaseModel, frozen=True):
@@ -273,10 +214,10 @@ def refusal(error: ValidationError, prefix: str = "") -> EventError:
 def update_session(session: SessionObject, changes: dict[str, Any]) -> SessionObject:
     """Merge a `session.update` into the effective session: absent stays, null clears. Raises EventError naming the field.
 
-    The id and the model cannot change: any model name is accepted and means the one that is loaded.
+    The id, the agent and the model cannot change: any model name is accepted and means the one that is loaded.
     """
     merged = _merge(
-        session.model_dump(), {key: value for key, value in changes.items() if key not in {"id", "model", "object"}}
+        session.model_dump(), {key: value for key, value in changes.items() if key not in {"id", "model", "object", "agent"}}
     )
     try:
         return SessionObject.model_validate(merged)

@@ -16,7 +16,8 @@ from agent.edge import Heard
 from agent.edge.mailbox import MAX_WAITING_EVENTS
 from agent.edge.websocket import AHEAD_BYTES, CLOSE_SECONDS, MAX_EVENT_BYTES, WebSocketEdge
 from agent.realtime import events
-from agent.realtime.objects import G711, AudioInput, AudioOutput, AudioPart, SessionAudio, SessionObject
+from agent.realtime.objects import G711, AudioInput, AudioOutput, SessionAudio, SessionObject
+from agent.realtime.responses import AudioPart
 from agent.simulation.loop import run
 from agent.simulation.sound import tone
 

@@ -28,13 +28,13 @@ class Listener:
         self.asked = []
         self.stopped = 0
 
-    async def prefill(self, messages) -> Prefill:
-        return await self.engine.prefill(messages)
+    async def prefill(self, messages, *options) -> Prefill:
+        return await self.engine.prefill(messages, *options)
 
-    async def reply(self, messages):
+    async def reply(self, messages, *options):
         self.asked.append(tuple(messages))
         try:
-            async for delta in self.engine.reply(messages):
+            async for delta in self.engine.reply(messages, *options):
                 yield delta
         except GeneratorExit:
             self.stopped += 1
