@@ -9,6 +9,7 @@ RUN pip install --no-cache-dir --disable-pip-version-check "$TORCH"
 
 COPY agent agent
 COPY models models
+COPY agents agents
 COPY web web
 # Editable: the pages and the demo checkpoint are served from where they lie.
 RUN pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt --editable . \

@@ -20,6 +20,9 @@ from agent.reply import Speculation
 from agent.trace import Budget
 from agent.turn import TurnSettings
 
+AGENTS = Path(__file__).resolve().parent.parent / "agents"
+"""The agents that ship with the repository."""
+
 INSTRUCTIONS = "You are a friendly voice assistant. Answer briefly."
 
 
@@ -107,6 +110,9 @@ class Settings(BaseSettings):
     instructions: Annotated[str, Field(max_length=64 * 1024)] = INSTRUCTIONS
     """The system message of every call, unless the client sets its own."""
 
+    agents: Path = AGENTS
+    """A folder with a TOML file for each agent that callers can choose; agent/agents.py says what they hold."""
+
     vad: Literal["silero", "webrtc"] = "silero"
     """Voice activity detector."""
 
@@ -133,6 +139,14 @@ class Settings(BaseSettings):
 
     budget: Budget = Budget()
     """How long callers should wait; the latency page shows which stage broke it."""
+
+    codecs: Annotated[tuple[Literal["opus", "g722", "pcmu", "pcma"], ...], Field(min_length=1)] = (
+        "opus",
+        "g722",
+        "pcmu",
+        "pcma",
+    )
+    """What calls over WebRTC may be spoken in; of these the caller's first is taken."""
 
     relay_only: bool = False
     """Receive calls at the TURN server of `ice_servers` and nowhere else: callers need not reach this machine, nor learn its address."""

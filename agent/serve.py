@@ -6,13 +6,14 @@ import json
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from agent import engine, tts, vad
+from agent import agents, engine, tts, vad
+from agent.agents import Agent, AgentError
 from agent.config import DEMO_MODEL, Settings
 from agent.endpointing import Judgement
 from agent.reply import Stages
@@ -62,7 +63,22 @@ def load(settings: Settings) -> Server:
         prompts=prompts,
         judgement=Judgement(calibrated=settings.turn.calibrated),
     )
-    return Server(settings, stages, vad.load(settings.vad), suggestions(Path(model)))
+    chosen = agents.load(settings.agents)
+    return Server(
+        settings, stages, vad.load(settings.vad), suggestions(Path(model)), chosen, voices(chosen, settings.agents)
+    )
+
+
+def voices(chosen: Mapping[str, Agent], folder: Path) -> dict[str, tts.TTS]:
+    """The voices of agents, as they name them. Raises AgentError with the file of one that there is not."""
+    loaded: dict[str, tts.TTS] = {}
+    for agent in chosen.values():
+        try:
+            if agent.voice and agent.voice not in loaded:
+                loaded[agent.voice] = tts.load(agent.voice)
+        except (ValueError, tts.TTSError) as error:
+            raise AgentError(f"{folder / agent.id}.toml: voice: {error}") from None
+    return loaded
 
 
 def suggestions(model: Path) -> tuple[str, ...]:
@@ -79,6 +95,7 @@ def _greeting(server: Server, port: int) -> str:
         f"Parley is ready on http://{host}:{port}\n"
         f"  hears and answers  {stages.engine.name}\n"
         f"  speaks             {stages.voice.name}\n"
+        f"  agents             {', '.join(f'{agent.name} ({agent.number})' for agent in server.agents.values()) or 'none'}\n"
         f"  finds turns        {settings.vad}, after {'about ' if settings.turn.adaptive else ''}{settings.turn.silence:g} s of silence"
         + (
             "\n  wants its key      as a Bearer token; the page takes it as #key=… in its address"

@@ -8,23 +8,32 @@ import asyncio
 import contextlib
 import logging
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
 
+from agent.agents import Agent
 from agent.config import Settings
 from agent.edge.webrtc import WebRTCEdge
 from agent.edge.websocket import WebSocketEdge
 from agent.hearing import Hearing
 from agent.http import metrics, routes
 from agent.http.keys import MAX_SECRET
-from agent.realtime.objects import AudioInput, AudioOutput, SessionAudio, SessionObject, update_session
+from agent.realtime.objects import (
+    AudioInput,
+    AudioOutput,
+    EventError,
+    SessionAudio,
+    SessionObject,
+    update_session,
+)
 from agent.reply import Stages
 from agent.session import Session, turn_detection, turn_settings
 from agent.trace import Trace
+from agent.tts import TTS
 from agent.vad import VAD
 
 HANG_UP_SECONDS = 5.0
@@ -45,6 +54,10 @@ class Server:
     make_vad: Callable[[], VAD]
     suggestions: tuple[str, ...] = ()
     """Things to say that the model understands well; the page shows them."""
+    agents: Mapping[str, Agent] = field(default_factory=dict)
+    """Who can be chosen to answer, by id."""
+    voices: Mapping[str, TTS] = field(default_factory=dict)
+    """Other voices that calls may have, as agents and sessions name them."""
     calls: dict[str, WebRTCEdge | WebSocketEdge] = field(default_factory=dict)
     ended: dict[str, float] = field(default_factory=dict)
     """What the media of the calls that ended counted."""
@@ -91,22 +104,40 @@ class Server:
             self._beginning -= 1
 
     def session(self, kind: str, *changes: dict[str, Any]) -> SessionObject:
-        """The session that a call begins with: as the settings say, with the client's changes. Raises EventError.
+        """The session that a call begins with: as the settings and the agent say, with the client's changes. Raises EventError.
 
-        Its id, which begins with `kind`, is the call's.
+        Its id, which begins with `kind`, is the call's. A change's `agent` is the id of who answers.
         """
+        agent = self._agent(next((change["agent"] for change in reversed(changes) if "agent" in change), None))
         session = SessionObject(
             id=f"{kind}_{secrets.token_hex(12)}",
             model=self.stages.engine.name,
+            agent=agent.id if agent else None,
             instructions=self.settings.instructions,
             audio=SessionAudio(
                 input=AudioInput(turn_detection=turn_detection(self.settings.turn)),
-                output=AudioOutput(voice=self.stages.voice.name),
+                output=AudioOutput(voice=(agent and agent.voice) or self.stages.voice.name),
             ),
         )
-        for change in changes:
+        for change in (agent.session() if agent else {}, *changes):
             session = update_session(session, change)
         return session
+
+    def _agent(self, chosen: object) -> Agent | None:
+        """Who was chosen; None: nobody. Raises EventError when there is no such agent."""
+        if chosen is None:
+            return None
+        if not isinstance(chosen, str) or chosen not in self.agents:
+            known = ", ".join(self.agents) or "none"
+            raise EventError("agent_not_found", f"There is no agent {chosen!r}; this server has: {known}.", "agent")
+        return self.agents[chosen]
+
+    def _stages(self, session: SessionObject) -> Stages:
+        """What answers a call: the server's stages, with its agent's greeting and its voice."""
+        agent, name = self._agent(session.agent), session.audio.output.voice
+        voice = self.voices.get(name, self.stages.voice) if isinstance(name, str) else self.stages.voice
+        prompts = replace(self.stages.prompts, greeting=agent.greeting) if agent else self.stages.prompts
+        return replace(self.stages, voice=voice, prompts=prompts)
 
     def begin(self, edge: WebRTCEdge | WebSocketEdge, session: SessionObject) -> None:
         """Serve a call, in a task of its own."""
@@ -121,7 +152,7 @@ class Server:
         _log.info("%s began; %d in progress", session.id, len(self.calls))
         try:
             async with asyncio.timeout(self.settings.call_seconds):
-                await Session(edge, self.stages, hearing, session).run()
+                await Session(edge, self._stages(session), hearing, session).run()
         except TimeoutError:
             _log.info("%s reached the longest time of a call", session.id)
         except Exception:  # noqa: BLE001 the only one: a call is a fault domain

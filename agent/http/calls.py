@@ -12,6 +12,7 @@ from aiohttp import web
 from aiortc import RTCIceServer
 from pydantic import BaseModel, Field, ValidationError
 
+from agent.agents import Agent
 from agent.config import Settings
 from agent.edge import resume
 from agent.edge.link import NoPortError, Reach
@@ -23,6 +24,7 @@ from agent.http.keys import Keys
 from agent.http.requests import read_json, read_offer
 from agent.realtime.objects import EventError, SessionObject, refusal
 from agent.reply import Stages
+from agent.tts import TTS
 
 T = TypeVar("T")
 
@@ -36,6 +38,8 @@ class Calls(Protocol):
     ended: dict[str, float]
     draining: bool
     """No new call is to begin: the server is stopping."""
+    agents: Mapping[str, Agent]
+    voices: Mapping[str, TTS]
 
     @property
     def calls(self) -> Mapping[str, WebRTCEdge | WebSocketEdge]:
@@ -81,7 +85,7 @@ class CallRoutes:
         token = request.headers.get(resume.HEADER)
         if token not in {None, resume.NEW}:
             return await self._resume(offer, token)
-        session = self._server.session("rtc", grant.session, changes)
+        session = self._server.session("rtc", grant.session, changes, _chosen(request))
         with self._server.room():
             waits = self._server.settings.resume_seconds if token else 0.0
             edge, sdp = await _accepted(answer(offer, reach(self._server.settings), session.id, waits))
@@ -127,7 +131,7 @@ class CallRoutes:
             await socket.prepare(request)
             await control(socket, call.channel)
             return socket
-        session = self._server.session("sess", grant.session)
+        session = self._server.session("sess", grant.session, _chosen(request))
         with self._server.room():
             await socket.prepare(request)
             transport = request.transport
@@ -160,6 +164,11 @@ class CallRoutes:
         return web.json_response({**session.model_dump(mode="json"), **secret})
 
 
+def _chosen(request: web.Request) -> dict[str, Any]:
+    """The session's `agent`, where the address names one."""
+    return {"agent": request.query["agent"]} if "agent" in request.query else {}
+
+
 async def _accepted(answering: Coroutine[Any, Any, T]) -> T:
     """What answering an offer gives. Raises HTTPServiceUnavailable or HTTPBadRequest."""
     try:
@@ -180,7 +189,8 @@ def reach(settings: Settings) -> Reach:
     """How callers reach this server."""
     servers = [RTCIceServer(**server) for server in ice_servers(settings)]
     announced = str(settings.announced_address) if settings.announced_address else None
-    return Reach(servers, settings.host_candidates, settings.media_port_range, announced, settings.relay_only)
+    codecs = [f"audio/{name}" for name in settings.codecs]
+    return Reach(servers, settings.host_candidates, settings.media_port_range, announced, settings.relay_only, codecs)
 
 
 def ice_servers(settings: Settings) -> list[dict[str, str]]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from agent.http.agents import list_agents
 from agent.http.calls import CallRoutes, Calls, none_of
 from agent.http.completions import complete
 from agent.http.keys import Keys
@@ -44,13 +45,15 @@ def application(server: Calls) -> web.Application:
             web.get("/v1/models", reports.list_models),
             web.get("/v1/models/{id:.+}", reports.get_model),
             web.get("/v1/parley", reports.describe),
+            web.get("/v1/agents", list_agents(server, keys)),
             web.route("*", "/v1/{path:.*}", _nothing),
             web.get("/traces", turns.list_turns),
             web.get("/traces/live", turns.follow_turns),
             web.get("/metrics", reports.get_metrics),
             web.get("/healthz", reports.is_alive),
             web.get("/readyz", reports.is_ready),
-            web.get("/", _index),
+            web.get("/", _page("index")),
+            web.get("/phone", _page("phone")),
             web.static("/", WEB),
         ]
     )
@@ -88,5 +91,8 @@ async def _nothing(request: web.Request) -> web.Response:
     raise web.HTTPNotFound(text=f"There is no {request.method} {request.path} here.")
 
 
-async def _index(_request: web.Request) -> web.FileResponse:
-    return web.FileResponse(WEB / "index.html")
+def _page(name: str) -> Handler:
+    async def show(_request: web.Request) -> web.FileResponse:
+        return web.FileResponse(WEB / f"{name}.html")
+
+    return show

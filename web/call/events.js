@@ -92,6 +92,15 @@ export const PRESSED = [SILENCE, JSON.stringify({ type: 'input_audio_buffer.clea
 export const RELEASED = [JSON.stringify({ type: 'input_audio_buffer.commit' }), ANSWER];
 
 /**
+ * A telephone's key, where the sound's stream cannot carry it.
+ *
+ * @param {string} key
+ */
+export function keyed(key) {
+  return [JSON.stringify({ type: 'parley.dtmf', key })];
+}
+
+/**
  * Change the session; what is absent stays.
  *
  * @param {object} session

@@ -30,9 +30,15 @@ const RESUME = 'Parley-Resume';
  * @returns {Promise<About>}
  */
 export async function describe() {
-  const nothing = { model: '', suggestions: [], ice_servers: [], agents: [], voices: [], resume_seconds: 0 };
-  const reply = await fetch('/v1/parley', { headers: authorization() }).catch(() => null);
-  return reply?.ok ? { ...nothing, ...(await reply.json()) } : nothing;
+  const nothing = { model: '', suggestions: [], ice_servers: [], resume_seconds: 0 };
+  const [about, { data: agents = [], voices = [] }] = await Promise.all([read('/v1/parley'), read('/v1/agents')]);
+  return { ...nothing, ...about, agents, voices };
+}
+
+/** A JSON object of the server's; empty where it cannot be had. */
+async function read(/** @type {string} */ path) {
+  const reply = await fetch(path, { headers: authorization() }).catch(() => null);
+  return reply?.ok ? await reply.json() : {};
 }
 
 /**
