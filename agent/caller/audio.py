@@ -52,6 +52,8 @@ class Mouth:
         self._news = news
         self.on_speech: Callable[[], None] = lambda: None
         """Called when there is something to pull."""
+        self.room: Callable[[Samples | None], Samples | None] = lambda frame: frame
+        """What the microphone makes of each frame that is said: a room adds its sounds."""
         self._playout = Playout(FRAME)
         self._saying: list[Utterance] = []
 
@@ -80,7 +82,7 @@ class Mouth:
                 utterance.ended = now - (start + FRAME - 1 - utterance.last) / OUTPUT_RATE
                 self._news()
         self._saying = [utterance for utterance in self._saying if utterance.ended is None]
-        return frame
+        return self.room(frame)
 
 
 @dataclass(frozen=True)

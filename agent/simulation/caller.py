@@ -6,7 +6,7 @@ packets is simulated too. Chance is seeded: equal scripts give equal calls.
 
 import asyncio
 import random
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -71,6 +71,49 @@ class Line:
 Script = Sequence[Say | Play | Wait | Send | Room | Line]
 
 
+class Microphone:
+    """A script's sounds in frames, with what the room adds to them; sends the script's events when their place is reached."""
+
+    def __init__(self, script: Script, send: Callable[[str], None]) -> None:
+        self.line = Line()
+        """How the network is now."""
+        self._script = script
+        self._send = send
+        self._room = Room()
+        self._played: list[Samples] = []
+
+    def frames(self) -> Iterator[Samples]:
+        """Frame by frame; all else takes effect before the frame in which its place in the script lies."""
+        rest: Samples = np.zeros(0, np.int16)
+        for step in self._script:
+            match step:
+                case Room():
+                    self._room = step
+                case Line():
+                    self.line = step
+                case Send(text):
+                    self._send(text)
+                case sound:
+                    rest = np.concatenate([rest, _samples(sound)])
+                    while rest.size >= INPUT_FRAME:
+                        yield rest[:INPUT_FRAME]
+                        rest = rest[INPUT_FRAME:]
+        if rest.size:
+            yield np.pad(rest, (0, INPUT_FRAME - rest.size))
+
+    def capture(self, samples: Samples, played: Samples) -> Samples:
+        """A frame as it is heard in the room, while a frame of the agent is played."""
+        self._played.append(played)
+        mixed = samples.astype(np.float64)
+        room, frames = self._room, round(self._room.delay / FRAME_SECONDS)
+        if room.echo is not None and len(self._played) > frames:
+            mixed += self._played[-1 - frames] * 10 ** (room.echo / 20)
+        if room.noise is not None:
+            mixed += noise(INPUT_FRAME, room.noise, seed=len(self._played))
+        captured: Samples = np.clip(mixed, -32768, 32767).astype(np.int16)
+        return captured
+
+
 @dataclass(repr=False)
 class Caller:
     """Implements `Edge`; what happened stands in `log`, `said` and `heard` afterwards."""
@@ -82,8 +125,6 @@ class Caller:
     """The frames that arrived."""
     heard: list[Samples] = field(default_factory=list)
     """The frames that left for the caller's ear meanwhile."""
-    _room: Room = Room()
-    _line: Line = Line()
     _chance: random.Random = field(default_factory=lambda: random.Random(0))  # noqa: S311  repeatable, not secret
     _lost: int = 0
     """Packets in a row."""
@@ -93,11 +134,12 @@ class Caller:
         """The script's sounds, 20 ms at a time, until it ends."""
         loop = asyncio.get_running_loop()
         start = loop.time()
-        for number, samples in enumerate(self._microphone(), start=1):
+        microphone = Microphone(self.script, self._receive)
+        for number, samples in enumerate(microphone.frames(), start=1):
             await asyncio.sleep(start + number * FRAME_SECONDS - loop.time())
             played = self.speaker.pull()
             self.heard.append(np.zeros(INPUT_FRAME, np.int16) if played is None else played)
-            self.said.append(self._transmit(self._capture(samples)))
+            self.said.append(self._transmit(microphone.capture(samples, self.heard[-1]), microphone.line.loss))
             yield Frame(self.said[-1], start + number * FRAME_SECONDS)
 
     async def events(self) -> AsyncIterator[client_events.ClientEvent]:
@@ -117,39 +159,9 @@ class Caller:
         """From when to when the agent was heard."""
         return audible(np.concatenate([np.zeros(0, np.int16), *self.heard]))
 
-    def _microphone(self) -> Iterator[Samples]:
-        """Frame by frame; all else takes effect before the frame in which its place in the script lies."""
-        rest: Samples = np.zeros(0, np.int16)
-        for step in self.script:
-            match step:
-                case Room():
-                    self._room = step
-                case Line():
-                    self._line = step
-                case Send(text):
-                    self._receive(text)
-                case sound:
-                    rest = np.concatenate([rest, _samples(sound)])
-                    while rest.size >= INPUT_FRAME:
-                        yield rest[:INPUT_FRAME]
-                        rest = rest[INPUT_FRAME:]
-        if rest.size:
-            yield np.pad(rest, (0, INPUT_FRAME - rest.size))
-
-    def _capture(self, samples: Samples) -> Samples:
-        """A frame as the microphone hears it: with what the room adds."""
-        mixed = samples.astype(np.float64)
-        room, frames = self._room, round(self._room.delay / FRAME_SECONDS)
-        if room.echo is not None and len(self.heard) > frames:
-            mixed += self.heard[-1 - frames] * 10 ** (room.echo / 20)
-        if room.noise is not None:
-            mixed += noise(INPUT_FRAME, room.noise, seed=len(self.said))
-        captured: Samples = np.clip(mixed, -32768, 32767).astype(np.int16)
-        return captured
-
-    def _transmit(self, samples: Samples) -> Samples:
+    def _transmit(self, samples: Samples, loss: float) -> Samples:
         """A frame as it arrives; one that is lost is made up of the one before, fading, as a decoder does, and is soon silence."""
-        self._lost = self._lost + 1 if self._chance.random() < self._line.loss else 0
+        self._lost = self._lost + 1 if self._chance.random() < loss else 0
         if not self._lost:
             return samples
         if self._lost > MAX_CONCEALED or not self.said:

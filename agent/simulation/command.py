@@ -6,10 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from agent import tts
+from agent.caller.peer import CallError
 from agent.simulation import picture
 from agent.simulation.expectations import Outcome
+from agent.simulation.live import TOLERANCE, play_live
 from agent.simulation.play import play
-from agent.simulation.scenario import Scenario, ScenarioError, read
+from agent.simulation.scenario import Scenario, read
 
 
 def main(argv: Sequence[str]) -> int:
@@ -19,20 +21,31 @@ def main(argv: Sequence[str]) -> int:
         description="Run a call that a TOML file describes, in virtual time, draw its time line, and check what the file expects.",
     )
     parser.add_argument("scenario", type=Path, metavar="SCENARIO", help="a file such as examples/interruption.toml")
+    parser.add_argument("--live", action="store_true", help="in real time, through a WebRTC call over loopback")
+    parser.add_argument(
+        "--tolerance",
+        type=float,
+        default=TOLERANCE,
+        metavar="SECONDS",
+        help="by how much times may differ in a --live call; default: %(default)g",
+    )
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value, such as turn.silence=0.3"
+    )
     parser.add_argument("--svg", type=Path, metavar="FILE", help="draw the time line as SVG, too")
     parser.add_argument("--events", action="store_true", help="list every event that the server sent")
     options = parser.parse_args(argv)
     try:
-        scenario = read(options.scenario)
-        outcome = play(scenario, options.scenario.parent)
+        scenario = read(options.scenario, options.set)
+        if options.live and any(around.loss for around in scenario.around):
+            print("parley simulate: the packets of a --live call are not lost", file=sys.stderr)
+        outcome = (play_live if options.live else play)(scenario, options.scenario.parent)
         _show(scenario, outcome, options.svg, events=options.events)
-    except ScenarioError as error:
+    except (ValueError, OSError, tts.TTSError, CallError) as error:
         print(f"parley simulate: {error}", file=sys.stderr)
         return 2
-    except (ValueError, OSError, tts.TTSError) as error:
-        print(f"parley simulate: {error}", file=sys.stderr)
-        return 2
-    failures = [failure for wanted in scenario.expect if (failure := wanted.failure(outcome, 0.0))]
+    tolerance = options.tolerance if options.live else 0.0
+    failures = [failure for wanted in scenario.expect if (failure := wanted.failure(outcome, tolerance))]
     print("\n".join(["", *(f"NOT AS EXPECTED: {failure}" for failure in failures)]) if failures else _passed(scenario))
     return 1 if failures else 0
 

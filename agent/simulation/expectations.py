@@ -10,7 +10,6 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, Tag, model_validator
 
 from agent.audio import Samples
-from agent.conversation import Message
 from agent.simulation.caller import audible
 from agent.trace import Mark, Status, Trace
 
@@ -35,7 +34,7 @@ class Outcome:
     traces: list[Trace]
     """Of the replies that ended, in order; marks count from the start of the call."""
     history: list[str]
-    """The conversation, as `lines` writes it."""
+    """The conversation, as `agent.simulation.history` writes it."""
     gap: float = 0.0
     """Seconds of silence inside the agent's speech: between the words of a real voice."""
 
@@ -43,18 +42,6 @@ class Outcome:
     def spoken(self) -> list[tuple[float, float]]:
         """From when to when the agent was heard."""
         return audible(self.agent, self.gap)
-
-
-def lines(messages: list[Message]) -> list[str]:
-    """A conversation, one line for each message; an answer that was cut ends with a dash."""
-    names = {"user": "caller", "assistant": "agent", "system": "system"}
-    return [
-        f"{names[message.role]}: {message.text}{'—' if message.interrupted else ''}"
-        if message.text
-        else names[message.role]
-        for message in messages
-        if message.content
-    ]
 
 
 class Sound(BaseModel):

@@ -19,15 +19,17 @@ from agent.engine.scripted import ScriptedEngine
 from agent.reply import Stages
 from agent.simulation.blocking import BlockingEngine, BlockingVoice, Worker
 from agent.simulation.call import Call, simulate
-from agent.simulation.expectations import Outcome, lines
-from agent.simulation.scenario import EngineSettings, Scenario, ScenarioError
+from agent.simulation.expectations import Outcome
+from agent.simulation.history import history
+from agent.simulation.scenario import EngineSettings, Scenario, ScenarioError, VoiceSettings
 from agent.simulation.sound import LevelVAD, ToneVoice, noise, syllables
+from agent.tts import TTS
 from agent.vad import VAD
 
 COUGH = -20.0
 """Level of a cough in dBFS: as loud as speech."""
 
-WORD_GAP, TONE_GAP = 0.3, 0.03
+WORD_GAP, TONE_GAP = 0.3, 0.05
 """Seconds of silence between the words of a real voice, and between tones, at most."""
 
 LONGEST_ANSWER = 256
@@ -39,20 +41,26 @@ def play(scenario: Scenario, folder: Path) -> Outcome:
     sounds = asyncio.run(sounds_of(scenario, folder))
     with cast(scenario) as stages:
         call = simulate(scenario.script(sounds), stages, scenario.turn, detector(scenario)(), scenario.instructions)
-    return outcome(call, WORD_GAP if scenario.voice.name != "tones" else TONE_GAP)
+    return outcome(call, gap(scenario))
+
+
+def gap(scenario: Scenario) -> float:
+    """Silences inside the agent's speech, in seconds."""
+    return TONE_GAP if scenario.voice.name == "tones" else WORD_GAP
 
 
 def outcome(call: Call, gap: float) -> Outcome:
     """What happened in a simulated call."""
     silence = np.zeros(INPUT_FRAME, np.int16)
+    events = [(time, event.model_dump(mode="json")) for time, event in call.caller.log]
     said = np.concatenate([silence[:0], *call.caller.said])
     heard = np.concatenate([silence, *call.caller.heard])  # a frame is heard from when it has left
     return Outcome(
         caller=said,
         agent=heard[: said.size],
-        events=[(time, event.model_dump(mode="json")) for time, event in call.caller.log],
+        events=events,
         traces=call.traces,
-        history=lines(call.session.conversation.messages),
+        history=history(event for _, event in events),
         gap=gap,
     )
 
@@ -71,10 +79,8 @@ async def sounds_of(scenario: Scenario, folder: Path) -> dict[int, Samples]:
             sound = _recorded(folder / act.plays)
         else:
             continue
-        if sound.size > round(seconds * INPUT_RATE) + 1:
-            raise ScenarioError(
-                f"caller {number + 1} takes {sound.size / INPUT_RATE:.2f} s; from {act.start:g} s on it has {seconds:.2f} s"
-            )
+        if (end := act.start + sound.size / INPUT_RATE) > scenario.lasts + 0.001:
+            raise ScenarioError(f"caller {number + 1} is not over when the call is: it ends at {end:.2f} s")
         sounds[number] = sound
     return sounds
 
@@ -93,38 +99,38 @@ def detector(scenario: Scenario) -> Callable[[], VAD]:
 
 
 @contextmanager
-def cast(scenario: Scenario) -> Iterator[Stages]:
-    """What answers. Raises ValueError when a model or a voice cannot be loaded."""
+def cast(scenario: Scenario, *, live: bool = False) -> Iterator[Stages]:
+    """What answers, in virtual time or `live`. Raises ValueError when a model or a voice cannot be loaded."""
     worker = Worker()
     try:
-        asked, voice = scenario.engine, scenario.voice
         yield Stages(
-            engine=ScriptedEngine(
-                asked.answers,
-                asked.first_token,
-                asked.per_token,
-                asked.fail_after,
-                _probabilities(asked.end_of_turn),
-                asked.judging,
-            )
-            if asked.model == "scripted"
-            else BlockingEngine(load(asked), worker, asked.first_token, asked.per_token, asked.judging),
-            voice=ToneVoice(voice.first_audio, voice.word)
-            if voice.name == "tones"
-            else BlockingVoice(tts.load(voice.name), worker, voice.first_audio),
+            engine=_engine(scenario.engine, None if live else worker),
+            voice=_voice(scenario.voice, None if live else worker),
             speculation=scenario.speculation,
             # The demo was trained without the mark, and takes it for something else.
-            prompts=replace(scenario.prompts, interrupted="") if asked.model == "demo" else scenario.prompts,
+            prompts=replace(scenario.prompts, interrupted="") if scenario.engine.model == "demo" else scenario.prompts,
             judgement=Judgement(calibrated=scenario.turn.calibrated),
         )
     finally:
         worker.close()
 
 
-def load(settings: EngineSettings) -> Engine:
-    """The real model that a scenario names. Raises ValueError when it cannot be loaded."""
-    model = str(DEMO_MODEL) if settings.model == "demo" else settings.model
-    return engine.load(model, settings.model, "auto", LONGEST_ANSWER)
+def _engine(asked: EngineSettings, worker: Worker | None) -> Engine:
+    """A scripted engine or, with a worker for virtual time, a real one."""
+    if asked.model == "scripted":
+        judge = _probabilities(asked.end_of_turn)
+        return ScriptedEngine(asked.answers, asked.first_token, asked.per_token, asked.fail_after, judge, asked.judging)
+    model = str(DEMO_MODEL) if asked.model == "demo" else asked.model
+    real = engine.load(model, asked.model, "auto", LONGEST_ANSWER)
+    return BlockingEngine(real, worker, asked.first_token, asked.per_token, asked.judging) if worker else real
+
+
+def _voice(asked: VoiceSettings, worker: Worker | None) -> TTS:
+    """A voice of tones or, with a worker for virtual time, a real one."""
+    if asked.name == "tones":
+        return ToneVoice(asked.first_audio, asked.word)
+    real = tts.load(asked.name)
+    return BlockingVoice(real, worker, asked.first_audio) if worker else real
 
 
 def _probabilities(listed: Sequence[float]) -> Callable[[Sequence[Message]], float] | None:

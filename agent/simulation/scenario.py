@@ -6,6 +6,7 @@ Times are seconds from the start of the call, to the millisecond. What is wrong 
 import json
 import re
 import tomllib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Any, Self
 
@@ -36,7 +37,7 @@ class Act(BaseModel):
 
     start: Time = Field(validation_alias=AliasChoices("from", "at", "start"))
     to: Time | None = None
-    """End of the sound; needed by what has no length of its own: tones, and a cough."""
+    """End of a sound that has no length of its own: of tones, and of a cough. Real speech ends when its words do."""
     says: str | None = None
     """Words."""
     coughs: bool = False
@@ -170,8 +171,11 @@ class Scenario(BaseModel):
         return sorted(changes, key=lambda change: change[0])
 
 
-def read(path: Path) -> Scenario:
-    """Read a scenario. Raises ScenarioError, whose message has one line for each finding."""
+def read(path: Path, changes: Sequence[str] = ()) -> Scenario:
+    """Read a scenario; `changes` such as `turn.silence=0.3` come before what it says.
+
+    Raises ScenarioError, whose message has one line for each finding.
+    """
     try:
         text = path.read_text(encoding="utf-8")
         values = tomllib.loads(text)
@@ -179,10 +183,28 @@ def read(path: Path) -> Scenario:
         raise ScenarioError(f"{path}: {error.strerror or error}") from None
     except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
         raise ScenarioError(f"{path}: no valid TOML: {error}") from None
+    for change in changes:
+        set_value(values, change)
     try:
         return Scenario.model_validate(values)
     except ValidationError as error:
         raise ScenarioError("\n".join(_findings(path, text, error))) from None
+
+
+def set_value(values: dict[str, Any], change: str) -> None:
+    """Put a value such as `turn.silence=0.3` into nested tables; what is no TOML value is a text. Raises ScenarioError."""
+    path, equals, text = change.partition("=")
+    *tables, key = path.strip().split(".")
+    if not equals or not all((*tables, key)):
+        raise ScenarioError(f"{change!r} is no change such as turn.silence=0.3")
+    for table in tables:
+        values = values.setdefault(table, {})
+        if not isinstance(values, dict):
+            raise ScenarioError(f"{change!r}: {table} is no table")
+    try:
+        values[key] = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        values[key] = text.strip()
 
 
 def _findings(path: Path, text: str, error: ValidationError) -> list[str]:
