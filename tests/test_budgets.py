@@ -66,12 +66,17 @@ def test_functions_have_at_most_6_parameters():
     assert [(str(path), node.name) for path, node in found if len(parameters(node)) > 6] == []
 
 
-def test_only_a_call_catches_everything():
+def test_only_a_call_and_a_tool_catch_everything():
+    """A tool is a function that somebody else wrote: a fault domain, as a call is."""
+
     def broad(handler):
         names = {name.id for name in ast.walk(handler.type) if isinstance(name, ast.Name)} if handler.type else {"bare"}
         return names & {"bare", "Exception", "BaseException"}
 
-    assert [str(path) for path, node in nodes(ast.ExceptHandler) if broad(node)] == ["agent/server.py"]
+    assert [str(path) for path, node in nodes(ast.ExceptHandler) if broad(node)] == [
+        "agent/server.py",
+        "agent/tools/__init__.py",
+    ]
 
 
 def test_no_base_classes_of_our_own():
