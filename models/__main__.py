@@ -1,4 +1,8 @@
-"""Command line: `python -m models ask` puts a question to a checkpoint, `inspect` tells what one is, `bench` measures the engine."""
+"""Command line: `python -m models ask` puts a question to a checkpoint, `inspect` tells what one is, `bench` measures the engine.
+
+`train` teaches a projector to make a language model hear, `continue` makes that model's own answers to learn from, and
+`evaluate` tells how well it hears: see distill/README.md.
+"""
 
 import argparse
 import json
@@ -12,6 +16,7 @@ import torch
 
 from models import CheckpointError, InputError, Model, load, memory, quantize, shapes
 from models.checkpoint import Checkpoint, choose_dtype, open_checkpoint, read_tokenizer
+from models.distill.settings import SettingsError
 from models.features import HOP, RATE
 from models.inputs import PLACEHOLDER, read_wav
 
@@ -25,10 +30,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _ask(options)
             case "inspect":
                 _inspect(open_checkpoint(options.model, dict(options.tower)))
+            case "train":
+                _train(options)
             case _:
                 _bench(options)
-    except (CheckpointError, InputError) as error:
+    except (CheckpointError, InputError, SettingsError) as error:
         print(f"{options.command}: {error}", file=sys.stderr)
+        return 1
+    except ModuleNotFoundError as error:
+        print(f"{options.command}: {error.name} is not installed: pip install 'parley[train]'", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         return 130
@@ -61,6 +71,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--rounds", type=int, default=3, help="measurements of each figure")
     bench.add_argument("--conversations", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="in flight")
     bench.add_argument("--json", action="store_true", help="one object, of medians")
+    train = commands.add_parser("train", parents=[towers], help="distil a language model into a projector that hears")
+    train.add_argument("config", type=Path, help="TOML file; models/distill holds some")
     return parser
 
 
@@ -149,6 +161,16 @@ def _bench(options: argparse.Namespace) -> None:
         return
     for name, figure in report.items():
         print(f"{name:28} {figure}")
+
+
+def _train(options: argparse.Namespace) -> None:
+    """Train, or go on with a run that was stopped."""
+    from models.distill import settings
+    from models.distill.train import train
+
+    told = settings.read(options.config)
+    model = told.model.model_copy(update={"towers": told.model.towers | {n: Path(f) for n, f in options.tower}})
+    print(train(told.model_copy(update={"model": model})))
 
 
 def _weights(checkpoint: Checkpoint) -> Iterator[str]:

@@ -1,0 +1,191 @@
+"""Records -> examples: log-mel frames, the ids that the student and the teacher see, and the answer that both are asked for."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.utils.data import Dataset
+
+from models.config import UltravoxConfig
+from models.distill.forms import Exchange, exchange
+from models.distill.records import BadSampleError, Record, read_audio
+from models.distill.settings import DataSettings, Settings, SettingsError
+from models.distill.sources import Source
+from models.features import HOP, log_mel
+from models.inputs import expand
+from models.tokenizer import Tokenizer
+
+_TRIES = 16  # draws from a source before the next source is asked
+Bad = tuple[str, str]  # which clip, and why
+
+
+@dataclass(frozen=True, slots=True)
+class Example:
+    """One clip with its question and answer."""
+
+    name: str
+    mel: Tensor  # [mels, frames], an even number of frames
+    heard: list[int]  # the question with fillers for the sound
+    start: int  # of the fillers
+    count: int
+    read: list[int]  # the question with the transcript
+    answer: list[int]  # the assistant's header, the answer and, unless it is cut, the end of the turn
+
+
+@dataclass(frozen=True, slots=True)
+class Drawn:
+    """An example, and the clips that were to be it and could not be used."""
+
+    example: Example
+    bad: list[Bad]
+
+
+def interleave(shares: Sequence[float], total: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Order `total` draws so that all sources are equally far along at any time: (source, position within it) of each.
+
+    The draws of a longer order begin with those of a shorter one.
+    """
+    parts = np.asarray(shares, dtype=np.float64) / sum(shares)
+    counts = np.ceil(parts * total).astype(np.int64) + 1
+    source = np.repeat(np.arange(len(parts)), counts)
+    position = np.concatenate([np.arange(count) for count in counts])
+    due = (position + 0.5) / np.repeat(parts, counts)
+    order = np.argsort(due, kind="stable")[:total]
+    return source[order], position[order]
+
+
+class Composer:
+    """Writes questions and answers as a model's chat template and tokenizer have them."""
+
+    def __init__(self, tokenizer: Tokenizer, config: UltravoxConfig, settings: Settings) -> None:
+        if tokenizer.template is None:
+            raise SettingsError("the language model has no chat template: an instruction-tuned one is wanted")
+        self._tokenizer = tokenizer
+        self._template = tokenizer.template
+        self._config = config
+        self._settings = settings
+
+    def __call__(self, record: Record, data: DataSettings) -> Example:
+        """Make the example of one clip. Raises BadSampleError."""
+        language, target = record.language or data.language or "", record.target or data.target or ""
+        transcript = record.transcript.capitalize() if data.capitals else record.transcript
+        told = replace(record, transcript=transcript, language=language, target=target)
+        asked = exchange(told, data.form, self._settings.run.name_language)
+        samples = read_audio(record.audio, self._settings.run.max_seconds)
+        # Whole encoder frames: then the clip's rows do not depend on the padding that a batch puts after it.
+        mel = log_mel(F.pad(samples, (0, -len(samples) % (2 * HOP))), self._config.audio.mels)
+        count = -(-mel.shape[-1] // (2 * self._config.projector.stack))
+        heard, [start] = expand(self._turn(asked.heard), [[count]], self._tokenizer.encode, self._tokenizer.eos)
+        read = self._tokenizer.encode(self._turn(asked.read))
+        answer = self._answer(asked)
+        longest = max(len(heard), len(read)) + len(answer)
+        if longest > (window := self._config.text.max_positions):
+            raise BadSampleError(f"{longest} tokens; the model's window holds {window}")
+        return Example(record.name, mel, heard, start, count, read, answer)
+
+    def _turn(self, text: str, opened: bool = False) -> str:
+        return self._template.render([{"role": "user", "content": text}], opening=opened)
+
+    def _answer(self, asked: Exchange) -> list[int]:
+        header = self._turn(asked.heard, opened=True)[len(self._turn(asked.heard)) :]
+        ids, most = self._tokenizer.encode(asked.answer), self._settings.loss.max_answer_tokens
+        cut = most is not None and len(ids) > most
+        return [*self._tokenizer.encode(header), *ids[:most], *([] if cut else [self._tokenizer.eos])]
+
+
+class Examples(Dataset[Drawn]):
+    """All draws of a run by their number: what each is depends on the settings alone."""
+
+    def __init__(self, sources: Sequence[Source], settings: Settings, composer: Composer, total: int) -> None:
+        self._sources = sources
+        self._data = settings.data
+        self._composer = composer
+        shares = [source.size * data.weight for source, data in zip(sources, settings.data, strict=True)]
+        self._source, self._position = interleave(shares, total)
+
+    def __len__(self) -> int:
+        return len(self._source)
+
+    def __getitem__(self, number: int) -> Drawn:
+        """Give a draw; where it cannot be used the next one of its source, or else one of the other sources.
+
+        Raises SettingsError when no source has anything of use.
+        """
+        first, position = int(self._source[number]), int(self._position[number])
+        bad = list[Bad]()
+        for turn in range(len(self._sources)):
+            which = (first + turn) % len(self._sources)
+            source = self._sources[which]
+            for attempt in range(_TRIES):
+                try:
+                    record = source.record(position + attempt)
+                    return Drawn(self._composer(record, self._data[which]), bad)
+                except BadSampleError as error:
+                    bad.append((source.name(position + attempt), str(error)))
+        name, reason = bad[-1]
+        raise SettingsError(f"no source has a clip of use; the last that was tried is {name}: {reason}")
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Examples side by side, each followed by padding. Masks mark positions: bool, of the shape of the ids."""
+
+    mel: Tensor  # [batch, mels, frames], zeros after a clip
+    frames: Tensor  # [batch]
+    heard: Tensor  # [batch, positions] ids of the student
+    fillers: Tensor  # where the sound goes
+    heard_labels: Tensor
+    read: Tensor  # [batch, positions] ids of the teacher
+    read_labels: Tensor
+    labels: Tensor  # [labels of all] ids, example after example
+    names: list[str]
+    bad: list[Bad]
+
+    def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
+        """Move to a device."""
+        names = ("mel", "frames", "heard", "fillers", "heard_labels", "read", "read_labels", "labels")
+        return replace(self, **{name: getattr(self, name).to(device, non_blocking=non_blocking) for name in names})
+
+    @property
+    def tokens(self) -> int:
+        """Positions of the student, padding included."""
+        return self.heard.numel()
+
+
+def collate(drawn: Sequence[Drawn]) -> Batch:
+    """Join examples."""
+    examples = [each.example for each in drawn]
+    heard, heard_labels = _pad([(example.heard, example.answer) for example in examples])
+    read, read_labels = _pad([(example.read, example.answer) for example in examples])
+    fillers = torch.zeros_like(heard, dtype=torch.bool)
+    longest = max(example.mel.shape[-1] for example in examples)
+    for row, example in zip(fillers, examples, strict=True):
+        row[example.start : example.start + example.count] = True
+    return Batch(
+        mel=torch.stack([F.pad(example.mel, (0, longest - example.mel.shape[-1])) for example in examples]),
+        frames=torch.tensor([example.mel.shape[-1] for example in examples]),
+        heard=heard,
+        fillers=fillers,
+        heard_labels=heard_labels,
+        read=read,
+        read_labels=read_labels,
+        labels=torch.tensor([token for example in examples for token in example.answer]),
+        names=[example.name for example in examples],
+        bad=[bad for each in drawn for bad in each.bad],
+    )
+
+
+def _pad(pairs: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:
+    """Put questions and answers into one table of ids: (ids, mask of the answers). Attention is causal: padding is not seen."""
+    width = max(len(question) + len(answer) for question, answer in pairs)
+    ids = torch.zeros(len(pairs), width, dtype=torch.int64)
+    mask = torch.zeros(len(pairs), width, dtype=torch.bool)
+    for row, (question, answer) in enumerate(pairs):
+        end = len(question) + len(answer)
+        ids[row, :end] = torch.tensor(question + answer)
+        mask[row, len(question) : end] = True
+    return ids, mask

@@ -1,0 +1,88 @@
+"""One clip: its sound and what was said, from a manifest line or a row of a data set.
+
+Whatever is wrong with a clip raises `BadSampleError`, whose message says what; who trains or measures counts it and goes on.
+"""
+
+import io
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import soundfile
+import soxr
+from torch import Tensor
+
+from models.features import RATE
+from models.inputs import InputError, waveform
+
+FIELDS = ("audio", "transcript", "continuation", "translation", "language", "target", "question", "answer")
+
+
+class BadSampleError(ValueError):
+    """A clip that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """A clip as it is told of; the sound is not read yet."""
+
+    name: str  # where it stands, for messages
+    audio: Path | bytes
+    transcript: str = ""
+    continuation: str = ""  # the language model's own, of the transcript
+    translation: str = ""
+    language: str = ""  # of the speech
+    target: str = ""  # language of the translation
+    question: str = ""  # text that goes with the sound
+    answer: str = ""
+
+
+def parse_line(line: str, name: str, folder: Path) -> Record:
+    """Read a manifest line; a relative audio path is seen from the manifest's folder. Raises BadSampleError."""
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise BadSampleError(f"not JSON: {error}") from error
+    if not isinstance(row, dict):
+        raise BadSampleError("not a JSON object")
+    return to_record(row, name, folder)
+
+
+def to_record(row: Mapping[str, Any], name: str, folder: Path) -> Record:
+    """Make a record of named fields, of which those that are not ours are left aside. Raises BadSampleError."""
+    audio = row.get("audio")
+    if isinstance(audio, Mapping):  # as Hugging Face's Audio feature gives it, not decoded
+        audio = audio.get("bytes") or audio.get("path")
+    if not audio or not isinstance(audio, str | bytes):
+        raise BadSampleError("no audio is named")
+    texts = {field: row[field] for field in FIELDS[1:] if row.get(field) is not None}
+    for field, value in texts.items():
+        if not isinstance(value, str):
+            raise BadSampleError(f"{field} is not text: {value!r}")
+    stripped = {field: value.strip() for field, value in texts.items()}
+    return Record(name, folder / audio if isinstance(audio, str) else audio, **stripped)
+
+
+def read_audio(audio: Path | bytes, max_seconds: float) -> Tensor:
+    """Read a sound of any rate and any channels as float32 in ±1 at 16 kHz, [samples]. Raises BadSampleError.
+
+    The length is looked up before anything is decoded, so that a file of hours costs nothing.
+    """
+    if isinstance(audio, Path) and not audio.is_file():
+        raise BadSampleError(f"{audio}: no such file")
+    try:
+        with soundfile.SoundFile(audio if isinstance(audio, Path) else io.BytesIO(audio)) as file:
+            if (seconds := file.frames / file.samplerate) > max_seconds:
+                raise BadSampleError(f"audio over the limit: {seconds:.1f} s; at most {max_seconds:g} s are taken")
+            samples, rate = file.read(dtype="float32", always_2d=True).mean(1), file.samplerate
+    except (soundfile.LibsndfileError, RuntimeError) as error:
+        raise BadSampleError(f"not a sound file that can be read: {error}") from error
+    if rate != RATE:
+        samples = soxr.resample(samples, rate, RATE)
+    try:
+        return waveform(np.clip(samples, -1, 1))  # resampling and lossy formats overshoot
+    except InputError as error:
+        raise BadSampleError(str(error)) from error

@@ -1,0 +1,145 @@
+"""The loss against sums written out, on numbers and on a whole model that is asked as at inference."""
+
+import math
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+pytest.importorskip("soxr", reason="the extra 'train' is not installed")
+
+from models import Model, load
+from models.distill.examples import Composer, Drawn, Example, collate
+from models.distill.loss import broken, cross_entropy, divergence, predicting
+from models.distill.records import Record, read_audio
+from models.distill.settings import DataSettings, LossSettings
+from models.distill.student import PROJECTOR, Student
+from tests.models import checkpoints
+from tests.models.distill import corpus
+
+TEMPERATURE = 2.0
+
+
+def softened(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits.astype(np.float64) / TEMPERATURE)
+    return powers / powers.sum()
+
+
+def by_hand(teacher: np.ndarray, student: np.ndarray) -> float:
+    """KL of one position, term by term."""
+    p, q = softened(teacher), softened(student)
+    return sum(p[i] * (math.log(p[i]) - math.log(q[i])) for i in range(len(p)))
+
+
+def test_divergence_is_the_sum_written_out() -> None:
+    generator = torch.Generator().manual_seed(1)
+    student, teacher = (torch.randn(5, 7, generator=generator) * 3 for _ in range(2))
+    each = [by_hand(t, s) for t, s in zip(teacher.numpy(), student.numpy(), strict=True)]
+    loss = divergence(student, teacher, torch.tensor([2, 3]), TEMPERATURE, end_weight=0.7)
+    assert loss.total.item() == pytest.approx(sum(each) / 5 + 0.7 * (each[1] + each[4]) / 2, rel=1e-5)
+    assert loss.each.tolist() == pytest.approx(each, rel=1e-4)
+    assert divergence(teacher, teacher, torch.tensor([5]), TEMPERATURE, 1.0).total.item() == pytest.approx(0, abs=1e-6)
+
+
+def test_cross_entropy_is_minus_the_log_of_the_label() -> None:
+    logits = torch.tensor([[1.0, 2.0, 0.5], [0.0, 0.0, 3.0]])
+    expected = [-math.log(math.exp(2) / (math.e + math.exp(2) + math.exp(0.5))), -math.log(1 / (2 + math.exp(3)))]
+    assert cross_entropy(logits, torch.tensor([1, 0])).total.item() == pytest.approx(sum(expected) / 2)
+
+
+def test_positions_just_before_or_at_the_labels() -> None:
+    labels = torch.tensor([[0, 0, 1, 1, 0], [0, 1, 1, 1, 0]]).bool()
+    assert predicting(labels, "shifted").int().tolist() == [[0, 1, 1, 0, 0], [1, 1, 1, 0, 0]]
+    assert predicting(labels, "unshifted") is labels
+
+
+def test_the_example_whose_loss_is_no_number_is_told() -> None:
+    each = torch.tensor([1.0, 2.0, float("nan"), 3.0, float("inf")])
+    assert broken(each, torch.tensor([2, 1, 1, 1])).tolist() == [False, True, False, True]
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return checkpoints.write(tmp_path_factory.mktemp("whole"), "whole")[0]
+
+
+def examples(folder: Path, form: str = "continuation") -> tuple[list[Example], list[Record]]:
+    tokenizer, config = corpus.read_model(folder)
+    settings = corpus.settings(folder)
+    composer = Composer(tokenizer, config, settings)
+    records = [
+        Record("a", folder / "1.wav", "hello", "what do you hear", translation="hallo", target="German"),
+        Record("b", folder / "4.wav", "please translate it to German", "there", translation="bitte", target="German"),
+    ]
+    data = DataSettings.model_validate({"manifest": "m", "form": form})
+    return [composer(record, data) for record in records], records
+
+
+def network_of(model: Model) -> torch.nn.Module:
+    return model._network
+
+
+@pytest.mark.parametrize("positions", ["shifted", "unshifted"])
+@pytest.mark.parametrize("form", ["continuation", "transcription", "translation", "noise"])
+def test_the_loss_of_a_batch_is_that_of_its_examples_asked_as_at_inference(
+    folder: Path, whole: Path, form: str, positions: str
+) -> None:
+    """Each clip alone through `Model.logits`, against the padded batch: same rows, same positions, same mean."""
+    model = load(whole, dtype="float32")
+    made, records = examples(folder, form)
+    each, ends = [], []
+    for example, record in zip(made, records, strict=True):
+        audio = read_audio(record.audio, 16)
+        audio = torch.nn.functional.pad(audio, (0, -len(audio) % 320))
+        inputs = model.prepare("<|audio|>", [audio.numpy()])
+        heard = inputs.__class__(
+            torch.tensor(example.heard + example.answer),
+            inputs.mel,
+            inputs.audio_lens,
+            inputs.audio_token_len,
+            [example.start],
+        )
+        read = model.prepare("x")
+        read = read.__class__(torch.tensor(example.read + example.answer), [], [], [], [])
+        back = 1 if positions == "shifted" else 0
+        count = len(example.answer)
+        student = model.logits(heard)[len(example.heard) - back :][:count].numpy()
+        teacher = model.logits(read)[len(example.read) - back :][:count].numpy()
+        each += [by_hand(t, s) for t, s in zip(teacher, student, strict=True)]
+        ends.append(each[-1])
+    loss = LossSettings.model_validate({"positions": positions, "end_of_turn_weight": 0.5})
+    student = Student(network_of(load(whole, dtype="float32")), loss)
+    told = student(collate([Drawn(example, []) for example in made]))
+    assert told["loss"].item() == pytest.approx(np.mean(each) + 0.5 * np.mean(ends), rel=1e-3)
+    assert not told["broken"].any()
+
+
+def test_the_gradient_reaches_the_projector_only(folder: Path, whole: Path) -> None:
+    made, _ = examples(folder)
+    network = network_of(load(whole, dtype="float32"))
+    student = Student(network, LossSettings())
+    student(collate([Drawn(example, []) for example in made]))["loss"].backward()
+    for name, parameter in network.named_parameters():
+        if name.startswith(PROJECTOR):
+            assert parameter.grad.abs().max() > 0, name
+        else:
+            assert parameter.grad is None, name
+
+
+def test_low_rank_additions_begin_as_nothing_and_are_trained_too(folder: Path, whole: Path) -> None:
+    pytest.importorskip("peft", reason="the extra 'train' is not installed")
+    made, _ = examples(folder)
+    batch = collate([Drawn(example, []) for example in made])
+    plain = Student(network_of(load(whole, dtype="float32")), LossSettings())(batch)["loss"]
+    settings = corpus.settings(folder, model={"checkpoint": "x", "lora": {"rank": 2, "targets": ["k_proj", "q_proj"]}})
+    student = Student(network_of(load(whole, dtype="float32")), LossSettings(), settings.model.lora)
+    loss = student(batch)["loss"]
+    assert loss.item() == pytest.approx(plain.item())
+    loss.backward()
+    trained = {name for name, parameter in student.named_parameters() if parameter.requires_grad}
+    added = {name for name in trained if "lora_" in name}
+    assert len(added) == 2 * 2 * 2  # layers, targets, halves
+    assert all(PROJECTOR in name for name in trained - added)
+    assert all(parameter.grad is not None for name, parameter in student.named_parameters() if name in trained)
+    assert all(parameter.grad is None for name, parameter in student.named_parameters() if name not in trained)
