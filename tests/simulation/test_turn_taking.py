@@ -41,6 +41,7 @@ def test_a_turns_events_come_in_the_order_that_clients_need():
         "conversation.item.added",
         "response.content_part.added",
         "response.output_audio_transcript.delta",
+        "parley.words",
         "response.output_audio.done",
         "response.output_audio_transcript.done",
         "response.content_part.done",

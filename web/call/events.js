@@ -94,10 +94,10 @@ export const RELEASED = [JSON.stringify({ type: 'input_audio_buffer.commit' }), 
 /**
  * A telephone's key, where the sound's stream cannot carry it.
  *
- * @param {string} key
+ * @param {string} digits
  */
-export function keyed(key) {
-  return [JSON.stringify({ type: 'parley.dtmf', key })];
+export function keyed(digits) {
+  return [JSON.stringify({ type: 'parley.dtmf', digits })];
 }
 
 /**

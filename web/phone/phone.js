@@ -48,11 +48,13 @@ function show() {
   const call = element('call');
   call.setAttribute('aria-label', phone.busy ? 'Hang up' : 'Call');
   for (const [id, pressed] of /** @type {const} */ ([['mute', phone.muted], ['hold', phone.held]])) {
+    element(id).hidden = !phone.busy;
     element(id).toggleAttribute('disabled', phone.state !== 'talking');
     element(id).setAttribute('aria-pressed', String(pressed));
   }
   element('hold').textContent = phone.held ? 'Resume' : 'Hold';
-  element('erase').toggleAttribute('disabled', phone.busy || !phone.number);
+  element('erase').hidden = phone.busy || !phone.number;
+  for (const name of element('names').querySelectorAll('button')) name.disabled = phone.busy;
   /** @type {HTMLInputElement} */ (element('opus')).checked = phone.codec === 'opus';
   if (!phone.busy) element('unblock').hidden = true;
   announce(phone.state === 'talking' ? `Connected with ${main}` : phone.state === 'idle' ? '' : `${status} ${main}. ${detail}`);
@@ -76,7 +78,7 @@ function showNames() {
     const button = document.createElement('button');
     button.type = 'button';
     button.append(name, Object.assign(document.createElement('small'), { textContent: number }));
-    button.onclick = () => phone.busy || void phone.dial(about, number);
+    button.onclick = () => void phone.dial(about, number);
     const item = document.createElement('li');
     item.append(button);
     return item;
