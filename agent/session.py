@@ -13,8 +13,9 @@ from typing import Any
 from agent.answering import Answering, Wait
 from agent.asking import Ask, ask
 from agent.audio import INPUT_RATE, Frame
-from agent.conversation import Audio, Conversation, Message
+from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge, Returned
+from agent.entry import Entry
 from agent.hearing import Hearing
 from agent.items import Items
 from agent.prompts import Prompts, Quiet
@@ -54,6 +55,7 @@ class Session:
         self._speech: Message | None = None
         """The caller's turn as it was heard up to its last pause."""
         self._quiet = Quiet()
+        self._entry = Entry()
         self._tasks = asyncio.TaskGroup()
         numbers = itertools.count(1)
         self._items = Items(edge, self.conversation, numbers)
@@ -80,6 +82,10 @@ class Session:
         guarded = detection is not None and detection.interrupt_response and self._answering.holdable
         for event in self._hearing.push(frame, self._edge.speaker.level, guarded=guarded):
             self._take_turn(event)
+        if keys := self._entry.push():
+            self._items.add(Message(self._items.new_id(), "user", (Text(f"Keys pressed: {keys}"),)))
+            if detection and detection.create_response:
+                self._answering.answer(self._ask())
         speaking, answering = bool(self._speech_item), self._answering.active
         if self._quiet.push(
             _idle_after(detection, prompts), prompts.idle_times, speaking=speaking, answering=answering
@@ -179,6 +185,8 @@ class Session:
             case client_events.InputAudioBufferClear():
                 self._hearing.clear()
                 self._edge.send(events.InputAudioBufferCleared())
+            case client_events.KeysPressed(digits=digits):
+                self._press(digits)
             case client_events.Ping(client_ms=client_ms):
                 now = 1000 * asyncio.get_running_loop().time()
                 self._edge.send(events.Pong(client_ms=client_ms, server_ms=now))
@@ -194,6 +202,15 @@ class Session:
             raise _already_active(self._answering.generating)
         else:
             self._answering.answer(asked)
+
+    def _press(self, digits: str) -> None:
+        """Take keys of the keypad, over which the agent falls silent as over speech; they are answered when the entry is complete."""
+        detection = self._session.audio.input.turn_detection
+        if detection and detection.interrupt_response:
+            self._answering.interrupt("turn_detected")
+        for key in digits:
+            self._edge.send(events.KeyReceived(event=key))
+            self._entry.press(key)
 
     def _update(self, changes: dict[str, Any]) -> None:
         before, self._session = self._session, update_session(self._session, changes)

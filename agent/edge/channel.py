@@ -15,7 +15,7 @@ from aiortc import RTCDataChannel
 
 from agent.edge import Returned
 from agent.edge.mailbox import Outbox
-from agent.realtime.client_events import ClientEvent, parse
+from agent.realtime.client_events import ClientEvent, KeysPressed, parse
 from agent.realtime.events import Error, ServerEvent, SessionCreated, SessionUpdated, refuse, serialise
 from agent.realtime.objects import EventError, SessionObject
 
@@ -115,6 +115,11 @@ class EventChannel:
         except EventError as error:
             return refuse(error, message)
         return None
+
+    def press(self, keys: str) -> None:
+        """The caller pressed keys, as if the client had sent the event."""
+        if not self._closed and self._received.qsize() < MAX_QUEUED_EVENTS:
+            self._received.put_nowait(KeysPressed(type="parley.dtmf", digits=keys))
 
     def close(self) -> None:
         """End the events in both directions."""

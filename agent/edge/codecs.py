@@ -81,7 +81,7 @@ BY_NAME = {
     "audio/pcma": Codec("pcm_alaw", 8_000, 8_000),
     "audio/g722": Codec("g722", 16_000, 8_000),  # its clock is 8 kHz for historical reasons
 }
-"""By MIME type in lower case."""
+"""By MIME type in lower case; a telephone's caller may want any of them."""
 
 _STATIC = {0: BY_NAME["audio/pcmu"], 8: BY_NAME["audio/pcma"], 9: BY_NAME["audio/g722"]}
 

@@ -8,8 +8,10 @@ import asyncio
 from typing import Protocol
 
 from aiortc import RTCDataChannel, RTCPeerConnection
+from aiortc.rtp import RtpPacket
 
 from agent.edge.channel import EventChannel
+from agent.edge.keypad import Keypad
 from agent.edge.link import Link, Reach
 from agent.edge.microphone import Microphone
 from agent.edge.resume import accepts, make_token
@@ -46,6 +48,7 @@ class Connections:
         """None before the first is up, and while the caller is lost."""
         self._next: Link | None = None
         """The one that is to take its place."""
+        self._keypad = Keypad()
         self._tokens: list[str] = []
         """Of the connection that is or was in use, and of the next."""
         self._watch: Watch | None = None
@@ -66,16 +69,14 @@ class Connections:
 
     async def answer(self, offer: str, reach: Reach) -> str:
         """Answer the call's first offer, or that of a caller who comes back. Raises OfferError and NoPortError; the call is as before."""
-        text = checked(offer)
+        text = checked(offer, reach.codecs)
         connection = RTCPeerConnection(reach.configuration)
         link = Link(connection, lambda: self._call.speaker.pull() if self._used is link else None, self.sent)
         connection.on("datachannel", lambda channel: self._attach(link, channel))
         connection.on("connectionstatechange", lambda: self._state_changed(link))
         answered = False
         try:
-            sdp = await link.answer(
-                text, reach, lambda packet: self._call.microphone.add(packet) if self._used is link else None
-            )
+            sdp = await link.answer(text, reach, lambda packet: self._take(link, packet))
             answered = not self._ended
         finally:
             if not answered:
@@ -175,6 +176,16 @@ class Connections:
         task = self._loop.create_task(link.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
+
+    def _take(self, link: Link, packet: RtpPacket) -> None:
+        """A packet of the audio stream. Telephone events are no sound, but have their place in it."""
+        if link is not self._used:
+            return
+        if packet.payload_type in link.events:
+            if key := self._keypad.add(packet):
+                self._call.channel.press(key)
+            packet.payload = b""
+        self._call.microphone.add(packet)
 
     def _attach(self, link: Link, channel: RTCDataChannel) -> None:
         """The caller opened a data channel. To close it is to hang up, unless the connection below it went."""

@@ -4,7 +4,7 @@ What its packets, its data channel and its end mean is decided by whoever owns i
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from aiortc import (
@@ -21,6 +21,7 @@ from aiortc.sdp import SessionDescription
 
 from agent.audio import Samples
 from agent.edge.codecs import BY_NAME
+from agent.edge.keypad import MIME_TYPE
 from agent.edge.patches import last_heard, listen, offer_addresses, receive
 from agent.edge.sdp import MALFORMED, OfferError, announcing, audio, with_parameters
 from agent.edge.statistics import Sending
@@ -44,6 +45,8 @@ class Reach:
     """Public address that stands in the answer in the place of local ones of its kind (IPv4 or IPv6)."""
     relay_only: bool = False
     """Receive at the TURN server among `ice_servers` and nowhere else."""
+    codecs: Collection[str] = tuple(BY_NAME)
+    """MIME types that calls may use, in lower case."""
 
     @property
     def configuration(self) -> RTCConfiguration:
@@ -61,6 +64,8 @@ class Link:
         self.track = PacedTrack(pull, sent=sent)
         self.token = ""
         """With it a caller may come back."""
+        self.events: set[int] = set()
+        """The payload types of telephone events."""
         self.timer: asyncio.TimerHandle | None = None
         """Runs while the connection is awaited."""
 
@@ -98,6 +103,7 @@ class Link:
         await connection.setLocalDescription(await connection.createAnswer())
         section = audio(SessionDescription.parse(connection.localDescription.sdp))
         self.track.encode_as(BY_NAME[section.rtp.codecs[0].mimeType.lower()])
+        self.events = {codec.payloadType or 0 for codec in section.rtp.codecs if codec.mimeType.lower() == MIME_TYPE}
 
     async def close(self) -> None:
         """Close the connection; not to be cancelled, because aiortc then leaves sockets and tasks behind."""

@@ -1,8 +1,9 @@
 """Every place where we reach into aiortc 1.16 and aioice 0.13 beyond their public interface.
 
 `tests/edge/test_patches.py` fails when one of them changes; pyproject.toml pins the versions. Importing this module changes
-three things for the whole process: which addresses a peer connection offers (only within `offer_addresses`, and 127.0.0.1 where the
-machine has no other), how soon a vanished peer is noticed, and that the time of its last datagram is kept.
+four things for the whole process: which addresses a peer connection offers (only within `offer_addresses`, and 127.0.0.1 where the
+machine has no other), how soon a vanished peer is noticed, that the time of its last datagram is kept, and that telephone events are
+offered and taken.
 """
 
 import asyncio
@@ -14,10 +15,12 @@ from contextvars import ContextVar
 from typing import Any
 
 import aioice.ice
-from aiortc import RTCPeerConnection, RTCRtpReceiver, RTCRtpSender
+import aiortc.codecs
+from aiortc import RTCPeerConnection, RTCRtpCodecParameters, RTCRtpReceiver, RTCRtpSender
 from aiortc.jitterbuffer import JitterFrame
 from aiortc.rtp import AnyRtcpPacket, RtcpRrPacket, RtcpSrPacket, RtpPacket
 
+from agent.edge import keypad
 from agent.edge.statistics import Report
 
 CONSENT_INTERVAL = 0.5
@@ -127,6 +130,12 @@ def _datagram_received(protocol: aioice.ice.StunProtocol, data: bytes, address: 
 
 _receive_datagram = aioice.ice.StunProtocol.datagram_received
 aioice.ice.StunProtocol.datagram_received = _datagram_received
+aiortc.codecs.CODECS["audio"] += [
+    RTCRtpCodecParameters(
+        mimeType=keypad.MIME_TYPE, clockRate=rate, channels=1, payloadType=number, parameters={"0-15": None}
+    )
+    for rate, number in ((48_000, 110), (8_000, 126))  # Chromium's numbers; an answer has the offer's
+]
 aioice.ice.get_host_addresses = _host_addresses
 aioice.ice.CONSENT_INTERVAL = CONSENT_INTERVAL
 aioice.ice.CONSENT_FAILURES = CONSENT_FAILURES

@@ -107,7 +107,8 @@ class Depacketizer:
 
     def add(self, packet: Packet) -> list[Frame]:
         """The frames that are complete now that this packet arrived."""
-        self._arrived = packet.arrival
+        if packet.payload:  # else it holds no sound, and silence goes on
+            self._arrived = packet.arrival
         return self._play(self._buffer.add(packet))
 
     def tick(self, now: float) -> list[Frame]:
@@ -125,11 +126,11 @@ class Depacketizer:
 
     def _decode(self, packet: Packet) -> list[Frame]:
         """One packet's samples, and before them what its timestamp says is missing."""
-        decoder, begun = self._decoder_for(packet)
-        lost = (packet.sequence - self._sequence - 1) % 65536 if begun else 0
         if not packet.payload:
             self._sequence = packet.sequence
             return []
+        decoder, begun = self._decoder_for(packet)
+        lost = (packet.sequence - self._sequence - 1) % 65536 if begun else 0
         missing = self._missing(packet, begun)
         try:
             before = self._fill(decoder, packet.payload, round(missing * INPUT_RATE), lost)

@@ -1,10 +1,12 @@
 """Session descriptions: which offers we can answer, and what aiortc's answers lack. Pure."""
 
 import re
+from collections.abc import Collection
 
 from aiortc.sdp import MediaDescription, SessionDescription
 
 from agent.edge.codecs import BIT_RATE, BY_NAME
+from agent.edge.keypad import MIME_TYPE
 
 OPUS_PARAMETERS = f"minptime=20;useinbandfec=1;usedtx=1;stereo=0;maxaveragebitrate={BIT_RATE}"
 """Copies of lost frames, pauses instead of silence, and one channel: a machine hears no more in two."""
@@ -13,19 +15,23 @@ MALFORMED = (ValueError, AssertionError, LookupError, AttributeError, StopIterat
 """What aiortc's parser raises for text that is no SDP."""
 
 
+STATIC = {"0": "PCMU/8000", "8": "PCMA/8000", "9": "G722/8000"}
+"""RFC 3551, table 4: what an offer need not explain."""
+
+
 class OfferError(ValueError):
     """An offer that cannot be answered; the message says why."""
 
 
-def checked(offer: str) -> str:
-    """The offer as aiortc gets it. Raises OfferError when it is no offer, or none that we can answer.
+def checked(offer: str, codecs: Collection[str] = tuple(BY_NAME)) -> str:
+    """The offer as aiortc gets it, of these codecs. Raises OfferError when it is no offer, or none that we can answer.
 
-    Candidates that are mDNS names are left out: asking the network for them would leave the machine. So is the end of the
+    The caller's order of codecs is kept: the first is spoken. Candidates that are mDNS names are left out: asking the network for them would leave the machine. So is the end of the
     candidates: callers behind such names or an address translation are known only by their own checks, which may still come.
     """
     lines = [line for line in offer.splitlines() if line]
     kept = [line for line in lines if line != "a=end-of-candidates" and not _is_mdns(line)]
-    text = "\r\n".join(kept) + "\r\n"
+    text = "\r\n".join(_with_codecs(kept, codecs)) + "\r\n"
     try:
         description = SessionDescription.parse(text)
     except MALFORMED as error:
@@ -34,10 +40,8 @@ def checked(offer: str) -> str:
         raise OfferError("The offer is not an SDP session description with media sections.")
     section = audio(description)
     offered = {codec.mimeType.lower() for codec in section.rtp.codecs}
-    if not offered & BY_NAME.keys():
-        raise OfferError(
-            f"The offer has no codec that we have; it offers {', '.join(sorted(offered)) or 'none'}, we have {', '.join(sorted(BY_NAME))}."
-        )
+    if not offered - {MIME_TYPE}:
+        raise OfferError(f"The offer has no codec that we have: {', '.join(sorted(codecs))}.")
     if section.direction not in {None, "sendrecv", "recvonly"}:
         raise OfferError(f"The offer's audio is {section.direction}: it must be able to receive the answer's speech.")
     if not (section.ice and section.ice.usernameFragment and section.ice.password):
@@ -49,6 +53,29 @@ def checked(offer: str) -> str:
     if len(set(names)) < len(names) or not bundled <= set(names):
         raise OfferError("The offer's media sections are not named as its BUNDLE group says (a=mid).")
     return text
+
+
+def _with_codecs(lines: list[str], codecs: Collection[str]) -> list[str]:
+    """The lines of an offer, with those codecs in its first audio section, each explained, and the telephone events after them."""
+    start = next((n for n, line in enumerate(lines) if line.startswith("m=audio ")), None)
+    if start is None:
+        return lines
+    end = next((n for n in range(start + 1, len(lines)) if lines[n].startswith("m=")), len(lines))
+    about: dict[str, list[str]] = {number: [] for number in lines[start].split()[3:]}
+    others = []
+    for line in lines[start + 1 : end]:
+        match = re.match(r"a=(?:rtpmap|fmtp|rtcp-fb):(\d+) ", line)
+        about.get(match[1], []).append(line) if match else others.append(line)
+    names = {}
+    for number, its in about.items():
+        if number in STATIC and not any(line.startswith("a=rtpmap:") for line in its):
+            its.insert(0, f"a=rtpmap:{number} {STATIC[number]}")
+        named = next((line.split()[1] for line in its if line.startswith("a=rtpmap:")), "")
+        names[number] = f"audio/{named.partition('/')[0].lower()}"
+    kept = [number for number in about if names[number] in codecs]
+    kept += [number for number in about if names[number] == MIME_TYPE]
+    first = " ".join([*lines[start].split()[:3], *kept])
+    return [*lines[:start], first, *others, *(line for number in kept for line in about[number]), *lines[end:]]
 
 
 def audio(description: SessionDescription) -> MediaDescription:

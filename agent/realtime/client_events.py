@@ -98,6 +98,14 @@ class OutputAudioBufferClear(BaseModel, frozen=True):
     event_id: EventId | None = None
 
 
+class KeysPressed(BaseModel, frozen=True):
+    """Vendor event: keys of a telephone, one after the other. Those that come as telephone events in RTP become the same event."""
+
+    type: Literal["parley.dtmf"]
+    event_id: EventId | None = None
+    digits: str = Field(pattern=r"^[0-9*#A-D]{1,32}$")
+
+
 class InputAudioBufferAppend(BaseModel, frozen=True):
     """More of the caller's audio, in the session's input format; only a WebSocket carries audio so."""
 
@@ -159,6 +167,7 @@ ClientEvent = (
     | InputAudioBufferAppend
     | InputAudioBufferCommit
     | InputAudioBufferClear
+    | KeysPressed
     | Ping
     | Heard
 )

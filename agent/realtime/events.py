@@ -4,9 +4,10 @@
 """
 
 import json
+import time
 from typing import Literal
 
-from pydantic import BaseModel
+from pydantic import BaseModel, Field
 
 from agent.realtime.items import AnyItem
 from agent.realtime.objects import ErrorDetails, EventError, SessionObject
@@ -64,6 +65,15 @@ class InputAudioBufferCleared(BaseModel, frozen=True):
     """What was heard so far is forgotten."""
 
     type: Literal["input_audio_buffer.cleared"] = "input_audio_buffer.cleared"
+
+
+class KeyReceived(BaseModel, frozen=True):
+    """The caller pressed a key of a telephone (OpenAI's, there of calls over SIP)."""
+
+    type: Literal["input_audio_buffer.dtmf_event_received"] = "input_audio_buffer.dtmf_event_received"
+    event: str
+    received_at: int = Field(default_factory=lambda: round(time.time()))  # noqa: TID251  a date in the world
+    """Seconds since 1970."""
 
 
 class ItemAdded(BaseModel, frozen=True):
@@ -298,6 +308,7 @@ ServerEvent = (
     | Committed
     | TimeoutTriggered
     | InputAudioBufferCleared
+    | KeyReceived
     | ItemAdded
     | ItemDone
     | ItemTruncated

@@ -11,6 +11,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCRtpSender, RTCSession
 
 from agent.audio import Samples
 from agent.caller.peer import Caller
+from agent.edge.keypad import MIME_TYPE
 from agent.edge.link import Reach
 from agent.edge.patches import offer_addresses
 from agent.edge.webrtc import WebRTCEdge, answer
@@ -23,11 +24,11 @@ def tone(seconds: float, rate: int = 48_000) -> Samples:
 
 
 async def offer(codec: str | None = None, addresses: Sequence[str] = LOOPBACK) -> tuple[RTCPeerConnection, Caller]:
-    """A caller that has made its offer, of all codecs or of one."""
+    """A caller that has made its offer, of all codecs or of one, and of telephone events."""
     connection = RTCPeerConnection(RTCConfiguration(iceServers=[]))
     caller = Caller(connection)
     if codec:
-        codecs = [c for c in RTCRtpSender.getCapabilities("audio").codecs if c.mimeType == codec]
+        codecs = [c for c in RTCRtpSender.getCapabilities("audio").codecs if c.mimeType in {codec, MIME_TYPE}]
         connection.getTransceivers()[0].setCodecPreferences(codecs)
     with offer_addresses(addresses):
         await connection.setLocalDescription(await connection.createOffer())

@@ -12,6 +12,7 @@ import aioice.stun
 import numpy as np
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from aiortc.rtp import RtpPacket
 
 from agent.audio import INPUT_FRAME, Speech, Word
 from agent.edge import connections
@@ -19,7 +20,7 @@ from agent.edge.link import NoPortError, Reach
 from agent.edge.patches import offer_addresses
 from agent.edge.sdp import OfferError
 from agent.edge.webrtc import answer
-from agent.realtime.client_events import ResponseCancel, SessionUpdate
+from agent.realtime.client_events import KeysPressed, ResponseCancel, SessionUpdate
 from agent.realtime.events import OutputAudioBuffer
 from tests.edge.peers import LOOPBACK, connected, footprint, offer, tone, vanish
 
@@ -308,6 +309,47 @@ async def test_a_damaged_offer_is_answered_or_refused_but_never_an_accident():
         except OfferError:
             continue
         await edge.close()
+
+
+async def test_the_callers_first_codec_is_spoken_both_ways():
+    sdp = (await a_valid_offer()).replace("SAVPF 96 9 0 8 ", "SAVPF 8 96 9 0 ")
+    edge, text = await answer(sdp, Reach(addresses=LOOPBACK))
+    [media] = [line for line in text.splitlines() if line.startswith("m=audio")]
+    assert media.split()[3:] == ["8", "96", "9", "0", "110", "126"], "and telephone events are taken"
+    link = edge.connections._next
+    assert link is not None
+    assert link.track._codec.name == "pcm_alaw"
+    assert link.events == {110, 126}
+    await edge.close()
+    edge, text = await answer(sdp, Reach(addresses=LOOPBACK, codecs=("audio/pcmu",)))
+    assert "PCMU" in text
+    assert "opus" not in text
+    await edge.close()
+
+
+async def test_keys_are_events_and_their_packets_are_neither_sound_nor_loss():
+    async with asyncio.timeout(ENOUGH), connected("audio/PCMU") as (edge, caller, connection):
+        caller.mouth.say(tone(0.5))
+        async for frame in edge.frames():
+            if loud(frame.samples):
+                break
+        link = edge.connections._used
+        assert link is not None
+        sender = connection.getTransceivers()[0].sender
+        sender.replaceTrack(None)
+        await asyncio.sleep(0.05)
+        lost = edge.media.received.lost
+        number = edge.microphone._stream._sequence
+        for step in range(1, 4):
+            packet = RtpPacket(max(link.events), 0, (number + step) % 65536, 77, payload=bytes([7, 10, 0, 50 * step]))
+            packet.ssrc = sender._ssrc
+            await sender.transport._send_rtp(packet.serialize())
+        event = await anext(edge.events())
+        assert event == KeysPressed(type="parley.dtmf", digits="7")
+        async for _ in edge.frames():
+            if edge.microphone._stream._sequence == (number + 3) % 65536:
+                break
+        assert edge.media.received.lost == lost
 
 
 async def test_only_the_loopback_address_is_offered_when_asked_and_no_name_is_looked_up():
