@@ -115,6 +115,15 @@ test('who comes back to a call keeps its turns, and learns of those it missed', 
   assert.deepEqual(other.turns, []);
 });
 
+test('an answer that ended while the page was away is caught up with; one that goes on is left alone', () => {
+  const going = after(CREATED, OPENED, delta('One'), audio('started'));
+  assert.equal(append(going, item('b', 'assistant', [{ type: 'output_audio', transcript: '' }])), going);
+  const cut = { ...item('b', 'assistant', [{ type: 'output_audio', transcript: 'One two' }]) };
+  const [turn] = append(going, { ...cut, item: { ...cut.item, status: 'incomplete' } }).turns;
+  assert.deepEqual([turn.said, turn.status], ['One two', 'interrupted']);
+  assert.equal(append(going, cut).turns[0].status, 'done');
+});
+
 const words = (...pairs) => ({ type: 'parley.words', response_id: 'r', words: pairs.map(([text, ms]) => ({ text, ms })) });
 
 test('words appear as they are said, the one that is being said included', () => {

@@ -1,11 +1,14 @@
 /**
  * The agent's side of the transcript. Pure: takes the transcript so far and one server event, gives the next transcript.
  *
- * @import { Content, Response, ServerEvent, Word } from '../call/events.js'
+ * @import { Item, Response, ServerEvent, Word } from '../call/events.js'
  * @import { AgentTurn, Transcript } from './turns.js'
  */
 
 import { add, byId, onAgent, onCaller } from './turns.js';
+
+/** What an answer is when nothing more comes of it. */
+const OVER = new Set(['done', 'interrupted', 'failed']);
 
 /**
  * Everything from a response's beginning to its trace.
@@ -49,15 +52,23 @@ export function answer(transcript, event) {
 }
 
 /**
- * An answer that another page heard: it was said before this one came back to the call.
+ * An answer that ended unseen: while the page was away from the call, or before it came to it.
  *
- * @param {string} item
- * @param {Content[]} content
- * @returns {AgentTurn}
+ * @param {Transcript} transcript
+ * @param {Item} item
+ * @returns {Transcript}
  */
-export function remembered(item, content) {
+export function remembered(transcript, { id, status, content = [] }) {
   const said = content.map((part) => part.transcript ?? part.text ?? '').join('');
-  return { ...thinking(item), item, said, status: 'done' };
+  if (!said) return transcript;
+  const known = transcript.turns.some((turn) => turn.who === 'agent' && turn.item === id);
+  const before = known ? transcript : add(transcript, { ...thinking(id), item: id });
+  return onAgent(before, (turn) => turn.item === id && !OVER.has(turn.status), (turn) => ({
+    ...turn,
+    said,
+    shown: null,
+    status: status === 'incomplete' ? 'interrupted' : 'done',
+  }));
 }
 
 /**
@@ -84,7 +95,7 @@ export function spoke(transcript, response, milliseconds) {
  * @returns {AgentTurn}
  */
 function timed(turn, words) {
-  if (turn.status === 'done' || turn.status === 'interrupted') return { ...turn, words: [...turn.words, ...words] };
+  if (OVER.has(turn.status)) return { ...turn, words: [...turn.words, ...words] };
   return { ...turn, words: [...turn.words, ...words], shown: turn.shown ?? 0 };
 }
 

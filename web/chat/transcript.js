@@ -40,7 +40,7 @@ export function append(transcript, event) {
     case 'input_audio_buffer.timeout_triggered':
       return add(transcript, { ...spoken(event.item_id, 0), kind: 'silent' });
     case 'conversation.item.added':
-      return knows(transcript, event.item.id) ? transcript : told(transcript, event.item);
+      return told(transcript, event.item);
     case 'conversation.item.input_audio_transcription.delta':
       return onCaller(transcript, event.item_id, (turn) => ({ ...turn, text: turn.text + event.delta }));
     case 'conversation.item.input_audio_transcription.completed':
@@ -72,11 +72,6 @@ export function lasted(transcript, item, seconds) {
   return onCaller(transcript, item, (turn) => ({ ...turn, seconds }));
 }
 
-/** @returns {boolean} */
-function knows(/** @type {Transcript} */ transcript, /** @type {string} */ item) {
-  return transcript.turns.some((turn) => (turn.who === 'agent' ? turn.item : turn.id) === item);
-}
-
 /**
  * An item that no other event has told of: typed, ended by hand, or older than this page.
  *
@@ -84,10 +79,11 @@ function knows(/** @type {Transcript} */ transcript, /** @type {string} */ item)
  * @param {Item} item
  * @returns {Transcript}
  */
-function told(transcript, { id, role, content }) {
+function told(transcript, item) {
+  const { id, role, content } = item;
+  if (role === 'assistant') return remembered(transcript, item);
+  if (role !== 'user' || transcript.turns.some((turn) => turn.who === 'caller' && turn.id === id)) return transcript;
   const typed = content?.map((part) => (part.type === 'input_text' ? (part.text ?? '') : '')).join('');
-  if (role === 'assistant') return content?.length ? add(transcript, remembered(id, content)) : transcript;
-  if (role !== 'user') return transcript;
   if (typed) return add(transcript, { ...spoken(id, 0), kind: 'typed', text: typed });
   const transcribed = content?.find((part) => part.type === 'input_audio')?.transcript ?? '';
   return add(transcript, { ...spoken(id, 0), text: transcribed });
