@@ -36,6 +36,37 @@ class Wait:
 
 
 @dataclass
+class Beside:
+    """Written answers that are no part of the conversation, by response."""
+
+    replies: dict[str, Reply] = field(default_factory=dict)
+
+    def add(self, reply: Reply) -> Reply:
+        """Take a reply that is about to start. Raises EventError when there are too many."""
+        self.replies = {key: reply for key, reply in self.replies.items() if reply.active}
+        if len(self.replies) >= MAX_BESIDE:
+            raise EventError(
+                "conversation_already_has_active_response",
+                f"{MAX_BESIDE} responses outside the conversation are in progress. Wait until one is finished.",
+            )
+        self.replies[reply.id] = reply
+        return reply
+
+    def cancel(self, response_id: str | None) -> bool:
+        """The client cancels a response; whether it was one of these and not over."""
+        reply = self.replies.get(response_id or "")
+        if reply is None or not reply.generating:
+            return False
+        reply.cancel("client_cancelled")
+        return True
+
+    def end(self) -> None:
+        """Cancel all."""
+        for reply in self.replies.values():
+            reply.cancel("client_cancelled")
+
+
+@dataclass
 class Answering:
     """A call's replies; all of its tasks belong to `tasks`."""
 
@@ -48,8 +79,7 @@ class Answering:
     """For ids."""
     _reply: Reply | None = None
     _prepared: tuple[Reply, Ask] | None = None
-    _beside: dict[str, Reply] = field(default_factory=dict)
-    """Written answers that are no part of the conversation, by response."""
+    _beside: Beside = field(default_factory=Beside)
     _tries: int = 0
     _withdrawn: list[dict[Mark, float]] = field(default_factory=list)
     """Marks of what was prepared in vain since the last answer."""
@@ -91,7 +121,15 @@ class Answering:
             self._prepared = None
 
     def answer(self, ask: Ask, waited: Wait | None = None) -> None:
-        """The turn is over: answer it, unless an answer is being made. What plays of an older one is cut off."""
+        """The turn is over: answer it, unless an answer is being made. What plays of an older one is cut off.
+
+        A written answer that is no part of the conversation is made beside all others. Raises EventError when there are too many.
+        """
+        if not (ask.in_conversation or ask.spoken):
+            reply = self._beside.add(self._new(ask))
+            reply.start(self.tasks, ask)
+            reply.open()
+            return
         if self.generating:
             self.withdraw()
             return
@@ -112,19 +150,6 @@ class Answering:
         reply.open()
         self._reply = reply
 
-    def answer_beside(self, ask: Ask) -> None:
-        """Write an answer that is no part of the conversation, whatever else is said. Raises EventError when there are too many."""
-        self._beside = {key: reply for key, reply in self._beside.items() if reply.active}
-        if len(self._beside) >= MAX_BESIDE:
-            raise EventError(
-                "conversation_already_has_active_response",
-                f"{MAX_BESIDE} responses outside the conversation are in progress. Wait until one is finished.",
-            )
-        reply = self._new(ask)
-        reply.start(self.tasks, ask)
-        reply.open()
-        self._beside[reply.id] = reply
-
     def duck(self, on: bool) -> None:
         """Fall silent while it is open whether the caller interrupts, or go on."""
         if self._reply and self._reply.active:
@@ -132,17 +157,16 @@ class Answering:
             if on:
                 self._reply.trace.mark("overlap", asyncio.get_running_loop().time())
 
-    def interrupt(self, reason: Reason) -> None:
-        """Cancel the reply, if one is being made or played."""
-        if self._reply:
+    def interrupt(self, reason: Reason, item_id: str | None = None) -> None:
+        """Cancel the reply, if one is being made or played, and is that of `item_id` where one is given."""
+        if self._reply and item_id in {None, self._reply.item_id}:
             self._reply.cancel(reason)
 
     def cancel(self, response_id: str | None) -> None:
         """The client cancels a response, or the one of the conversation. Raises EventError when it is not being made."""
-        beside = self._beside.get(response_id or "")
-        if beside and beside.generating:
-            beside.cancel("client_cancelled")
-        elif self.generating and response_id in {None, self.generating}:
+        if self._beside.cancel(response_id):
+            return
+        if self.generating and response_id in {None, self.generating}:
             self.interrupt("client_cancelled")
         else:
             raise EventError("response_cancel_not_active", "Cancellation failed: no active response found")
@@ -150,8 +174,7 @@ class Answering:
     def end(self) -> None:
         """Nobody listens any more."""
         self.withdraw()
-        for reply in self._beside.values():
-            reply.cancel("client_cancelled")
+        self._beside.end()
         self.interrupt("client_cancelled")
 
     def report(self, event: Heard) -> None:

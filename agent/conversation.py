@@ -6,7 +6,7 @@ Values are immutable; `Conversation` replaces an item when it changes (an answer
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from agent.audio import Samples
+from agent.audio import Samples, Speech
 
 Role = Literal["system", "user", "assistant", "tool"]
 
@@ -52,8 +52,13 @@ class Message:
     content: tuple[Text | Audio | FunctionCall | FunctionOutput, ...]
     interrupted: bool = False
     """The caller spoke over it: the text ends with the last word heard."""
-    spoken: bool = False
-    """The agent said it."""
+    timing: "Timing | None" = field(default=None, compare=False, repr=False)
+    """When its words end; None: the agent did not say it."""
+
+    @property
+    def size(self) -> int:
+        """Bytes that it takes, about."""
+        return sum(part.samples.nbytes if isinstance(part, Audio) else len(str(part)) for part in self.content)
 
     @property
     def text(self) -> str:
@@ -75,15 +80,36 @@ def heard_text(text: str, end: int) -> str:
     return text[:end].strip()
 
 
+@dataclass
+class Timing:
+    """When the words of a spoken answer end; grows while it is made."""
+
+    seconds: float = 0.0
+    """Speech so far; in the end, what was played of it."""
+    words: list[tuple[float, int]] = field(default_factory=list)
+    """When each word ends, in seconds, and the characters of the text up to it."""
+
+    def add(self, speech: Speech) -> None:
+        """More of it, whose words count from the start of the answer's text."""
+        self.words += [(self.seconds + word.sample / speech.rate, word.text) for word in speech.words]
+        self.seconds += speech.samples.size / speech.rate
+
+    def heard(self, seconds: float) -> tuple[float, int]:
+        """How many of the first so many seconds there are, and the characters that they hold."""
+        return min(seconds, self.seconds), max((text for end, text in self.words if end <= seconds), default=0)
+
+
 ROOT = "root"
 """In the place of an id: before the first message."""
 
 
 @dataclass
 class Conversation:
-    """Messages by age, the oldest dropped beyond `limit` so that a long call's memory is bounded."""
+    """Messages in order, the first dropped beyond `limit`, and beyond so many bytes, so that a long call's memory is bounded."""
 
     limit: int = 200
+    bytes: int = 64 * 1024 * 1024
+    """Half an hour of audio."""
     messages: list[Message] = field(default_factory=list)
 
     @property
@@ -103,8 +129,7 @@ class Conversation:
 
     def append(self, message: Message) -> None:
         """Add the newest message."""
-        self.messages.append(message)
-        del self.messages[: -self.limit]
+        self.insert(message, None)
 
     def insert(self, message: Message, previous: str | None) -> str | None:
         """Add a message after that of the id `previous`, at the start ("root") or, with None, at the end.
@@ -116,7 +141,9 @@ class Conversation:
             raise LookupError(f"there is no item {previous!r}")
         at = len(ids) if previous is None else 0 if previous == ROOT else ids.index(previous) + 1
         self.messages.insert(at, message)
-        del self.messages[: -self.limit]
+        excess = sum(message.size for message in self.messages) - self.bytes
+        while len(self.messages) > self.limit or (excess > 0 and len(self.messages) > 1):
+            excess -= self.messages.pop(0).size
         return ids[at - 1] if at else None
 
     def find(self, item_id: str) -> Message | None:
@@ -128,9 +155,12 @@ class Conversation:
         self.messages = [message for message in self.messages if message.id != item_id]
 
     def revise(self, item_id: str, text: str, *, interrupted: bool) -> None:
-        """Replace a message's words, or do nothing if it was dropped by age. One without words was not said, but has its place."""
+        """Replace a message's words, or do nothing if it was dropped. One without words was not said, but has its place.
+
+        What was cut is not made longer again.
+        """
         for index, message in enumerate(self.messages):
-            if message.id == item_id:
+            if message.id == item_id and not (message.interrupted and len(text) > len(message.text)):
                 content = (Text(text),) if text else ()
                 self.messages[index] = replace(message, content=content, interrupted=interrupted)
                 return

@@ -79,15 +79,15 @@ class Items:
         self.edge.send(events.ItemDeleted(item_id=item_id))
 
     def truncate(self, item_id: str, seconds: float) -> None:
-        """Cut an answer to what the client played of it, at most all. Raises EventError when there is none."""
-        heard = self.edge.speaker.heard(item_id, seconds)
-        if heard is None:
+        """Cut an answer to what was played of it, at most all. Raises EventError when there is none."""
+        message = self.conversation.find(item_id)
+        if message is None or message.timing is None:
             raise EventError(
                 "item_truncate_invalid_item_id", f"There is no spoken item {item_id!r} to truncate.", "item_id"
             )
-        if message := self.conversation.find(item_id):
-            self.conversation.revise(item_id, heard_text(message.text, heard.text), interrupted=True)
-        self.edge.send(events.ItemTruncated(item_id=item_id, audio_end_ms=round(1000 * heard.seconds)))
+        played, end = message.timing.heard(seconds)
+        self.conversation.revise(item_id, heard_text(message.text, end), interrupted=True)
+        self.edge.send(events.ItemTruncated(item_id=item_id, audio_end_ms=round(1000 * played)))
 
     def _known(self, item_id: str, verb: Literal["retrieve", "delete"]) -> Message:
         if message := self.conversation.find(item_id):
@@ -129,7 +129,7 @@ def _as_content(message: Message, part: Text | Audio | FunctionCall | FunctionOu
     match part:
         case Audio():
             return InputAudio()
-        case Text(text) if message.spoken:
+        case Text(text) if message.timing:
             return OutputAudio(transcript=text)
         case Text(text) if message.role == "assistant":
             return OutputText(text=text)

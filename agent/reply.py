@@ -19,13 +19,13 @@ from pydantic import ConfigDict, Field
 from agent.asking import Ask
 from agent.audio import Speech
 from agent.chunk import chunks
-from agent.conversation import Conversation, Message, Text, heard_text
+from agent.conversation import Conversation, Message, Text, Timing, heard_text
 from agent.edge import Heard, Speaker
 from agent.endpointing import Judgement
 from agent.engine import Engine, EngineError, Usage
 from agent.prompts import Prompts
 from agent.realtime.responses import Failure, StatusDetails
-from agent.response import ResponseEvents
+from agent.response import ResponseEvents, words_timed
 from agent.trace import Mark, Status, Trace
 from agent.traces import Traces
 from agent.tts import TTS, TTSError
@@ -60,6 +60,8 @@ class Stages:
     prompts: Prompts = field(default_factory=Prompts)
     judgement: Judgement = field(default_factory=Judgement)
     """What the engine's end-of-turn probability is worth."""
+    agent: str = ""
+    """Who answers, for the traces; empty: the server's own settings do."""
     waiting: "set[Reply]" = field(default_factory=set)
     """The replies whose first word the engine has not given yet."""
 
@@ -69,8 +71,9 @@ class Reply:
 
     def __init__(self, stages: Stages, wire: ResponseEvents, conversation: Conversation, call: str) -> None:
         """`conversation` is what the answer becomes part of; `call` is the id in the trace."""
-        self.id = wire.response.id
+        self.id, self.item_id = wire.response.id, wire.item_id
         self.trace = Trace(call, self.id, model=stages.engine.name, voice=stages.voice.name)
+        self.trace.agent = stages.agent
         self.generating = False
         """Between `response.created` and `response.done`."""
         self.active = False
@@ -84,6 +87,7 @@ class Reply:
         self._text = ""
         self._shown = False
         """The client knows of the message."""
+        self._timing = Timing()
         self._spoken = 0
         self._opened = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -181,8 +185,8 @@ class Reply:
         if not self._shown:
             self._shown = True
             self._wire.message_opened(self._conversation.last_id)
-            message = Message(self._wire.item_id, "assistant", (Text(""),), spoken=self._wire.spoken)
-            self._conversation.append(message)
+            timing = self._timing if self._wire.spoken else None
+            self._conversation.append(Message(self._wire.item_id, "assistant", (Text(""),), timing=timing))
         self._wire.text(delta)
 
     async def _speak(self, piece: str) -> None:
@@ -193,7 +197,11 @@ class Reply:
                 if speech.samples.size:
                     self._mark("first_audio")
                 await self._opened.wait()
-                await self._speaker.write(_shifted(speech, base))
+                shifted = _shifted(speech, base)
+                if self._speaker.paced and shifted.words:
+                    self._wire.edge.send(words_timed(self.id, shifted, self._timing.seconds))
+                await self._speaker.write(shifted)
+                self._timing.add(shifted)
 
     async def _announce(self) -> None:
         """Tell the client when the first audio leaves."""
@@ -225,6 +233,7 @@ class Reply:
             return
         self.active = False
         heard = self._speaker.clear() if self._wire.spoken else Heard(0.0, len(self._text))  # a text was read
+        self._timing.seconds = min(self._timing.seconds, heard.seconds)
         if reason or self.trace.status == "failed":
             self._text = heard_text(self._text, heard.text)
             self._conversation.revise(self._wire.item_id, self._text, interrupted=True)

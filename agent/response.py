@@ -8,6 +8,7 @@ words has no item; one that is not part of the conversation has no events of the
 from dataclasses import dataclass, field
 from typing import Literal
 
+from agent.audio import Speech
 from agent.edge import Edge, Heard
 from agent.engine import Usage
 from agent.realtime import events
@@ -129,3 +130,10 @@ def _usage(usage: Usage) -> ResponseUsage:
         ),
         output_token_details=OutputTokens(text_tokens=usage.output),
     )
+
+
+def words_timed(response_id: str, speech: Speech, seconds: float) -> events.WordsTimed:
+    """When the words of speech are said that is about to be played, after so many seconds of the response's."""
+    ends = [(word.text, round(1000 * (seconds + word.sample / speech.rate))) for word in speech.words]
+    words = tuple(events.SpokenWord(text=text, ms=ms) for text, ms in ends)
+    return events.WordsTimed(response_id=response_id, words=words)

@@ -167,6 +167,8 @@ class Session:
             case client_events.ConversationItemCreate(item=item, previous_item_id=previous):
                 self._items.create(item, previous)
             case client_events.ConversationItemTruncate(item_id=item_id, audio_end_ms=milliseconds):
+                if self._edge.speaker.paced:
+                    self._answering.interrupt("client_cancelled", item_id)
                 self._items.truncate(item_id, milliseconds / 1000)
             case client_events.ConversationItemRetrieve(item_id=item_id):
                 self._items.retrieve(item_id)
@@ -196,12 +198,9 @@ class Session:
     def _respond(self, wanted: WantedResponse) -> None:
         """Answer as the client wants. Raises EventError when the agent is answering already, and for what is not there."""
         asked = ask(self._session, self.conversation, self._stages.prompts.interrupted, wanted=wanted)
-        if not (asked.in_conversation or asked.spoken):
-            self._answering.answer_beside(asked)
-        elif self._answering.generating:
+        if self._answering.generating and (asked.in_conversation or asked.spoken):
             raise _already_active(self._answering.generating)
-        else:
-            self._answering.answer(asked)
+        self._answering.answer(asked)
 
     def _press(self, digits: str) -> None:
         """Take keys of the keypad, over which the agent falls silent as over speech; they are answered when the entry is complete."""

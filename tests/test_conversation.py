@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from agent.conversation import Audio, Conversation, Message, Text
+from agent.audio import Speech, Word
+from agent.conversation import Audio, Conversation, Message, Text, Timing, heard_text
 
 
 def said(number, role="assistant", text="Some words."):
@@ -58,3 +59,44 @@ def test_messages_are_found_and_removed():
     assert [message.id for message in conversation.messages] == ["item_0", "item_2"]
     assert conversation.find("item_1") is None
     assert conversation.find("item_2") is conversation.messages[1]
+
+
+def test_messages_are_inserted_after_another():
+    conversation = Conversation(limit=4)
+    assert conversation.insert(said(1), None) is None
+    assert conversation.insert(said(2), None) == "item_1"
+    assert conversation.insert(said(3), "item_1") == "item_1"
+    assert conversation.insert(said(4), "root") is None
+    assert [message.id for message in conversation.messages] == ["item_4", "item_1", "item_3", "item_2"]
+    with pytest.raises(LookupError, match="item_9"):
+        conversation.insert(said(5), "item_9")
+    assert conversation.insert(said(6), "item_4") == "item_4"
+    assert [message.id for message in conversation.messages] == ["item_6", "item_1", "item_3", "item_2"]
+
+
+def test_memory_is_bounded_in_bytes():
+    conversation = Conversation(bytes=1000)
+    for number in range(5):
+        conversation.append(Message(f"item_{number}", "user", (Audio(np.zeros(200, np.int16)),)))
+    assert [message.id for message in conversation.messages] == ["item_3", "item_4"]
+    conversation.append(said(5, text="x" * 5000))
+    assert conversation.last_id == "item_5", "the newest stays, whatever its length"
+    assert len(conversation.messages) == 1
+
+
+def test_what_was_cut_is_not_made_longer_again():
+    conversation = Conversation()
+    conversation.append(said(1, text="One two three."))
+    conversation.revise("item_1", "One two", interrupted=True)
+    conversation.revise("item_1", "One two three.", interrupted=False)
+    assert conversation.find("item_1").text == "One two"
+    conversation.revise("item_1", "One", interrupted=True)
+    assert conversation.find("item_1").text == "One"
+
+
+def test_the_seconds_of_an_answer_hold_whole_words():
+    timing = Timing()
+    timing.add(Speech(np.zeros(16_000, np.int16), 16_000, (Word(8_000, 3), Word(16_000, 7))))
+    timing.add(Speech(np.zeros(8_000, np.int16), 8_000, (Word(8_000, 12),)))
+    assert [timing.heard(seconds) for seconds in (0.4, 1.2, 99)] == [(0.4, 0), (1.2, 7), (2.0, 12)]
+    assert heard_text("One two, three", 7) == "One two,"

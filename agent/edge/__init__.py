@@ -1,10 +1,10 @@
 """Where a call's audio and events enter and leave. One protocol, one file per transport."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from typing import Protocol
 
-from agent.audio import Frame, Speech
+from agent.audio import Frame, Samples, Speech
 from agent.realtime.client_events import ClientEvent
 from agent.realtime.events import ServerEvent
 
@@ -32,6 +32,9 @@ class Speaker(Protocol):
     """Whether audio leaves in real time, so that the server knows what was heard and tells the client (`output_audio_buffer.*`,
     truncation); else it leaves as soon as it is made, and the client plays it and says what it truncates."""
 
+    on_audio: Callable[[Samples, int], None]
+    """Called with what leaves for the ear: [n] samples, and how many of them are a second. For recordings."""
+
     level: float
     """Level in dBFS of the 20 ms that left for the ear last; -96 for silence, or where that is not known."""
 
@@ -49,9 +52,6 @@ class Speaker(Protocol):
 
     def clear(self) -> Heard:
         """Drop what was not played yet, end the reply, and say how much of it was heard (or sent, unless `paced`). Never waits."""
-
-    def heard(self, item_id: str, seconds: float) -> Heard | None:
-        """What of an answer was heard when the client played so many seconds of it, at most all; None if that is not known."""
 
 
 class Edge(Protocol):

@@ -1,13 +1,13 @@
 """The way to the ear of a client that plays the audio itself: speech becomes `response.output_audio.delta` events as soon as it is made.
 
-Takes speech at the voice's rate, resamples it once to the session's format. What was sent is all that is known here; what was heard
-of it the client says with `conversation.item.truncate`, so the word ends of the last answers are kept for that.
+Takes speech at the voice's rate, resamples it once to the response's format. What was sent is all that is known here; what was heard
+of it the client says with `conversation.item.truncate`.
 """
 
 import asyncio
 import base64
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -23,9 +23,6 @@ DELTA_SECONDS = 0.2
 SILENCE = -96.0
 """Level in dBFS of what leaves for the ear: not known here, as nobody tells when the client plays it."""
 
-MAX_ANSWERS = 200
-"""Answers whose words are remembered, as many as a conversation keeps."""
-
 
 @dataclass
 class Answer:
@@ -34,12 +31,8 @@ class Answer:
     response_id: str
     item_id: str
     seconds: float = 0.0
-    words: list[tuple[float, int]] = field(default_factory=list)
-    """When each word ends, in seconds, and the characters of the text up to it."""
-
-    def heard(self, seconds: float) -> Heard:
-        """What of it the first so many seconds hold."""
-        return Heard(min(seconds, self.seconds), max((text for end, text in self.words if end <= seconds), default=0))
+    text: int = 0
+    """Characters of the text whose words were sent."""
 
 
 class DeltaSpeaker:
@@ -52,9 +45,9 @@ class DeltaSpeaker:
         """`has_room` waits until the client has taken most of what was sent."""
         self.format: AudioFormat = PCM()
         """For answers from now on."""
+        self.on_audio: Callable[[Samples, int], None] = lambda _samples, _rate: None
         self._send = send
         self._has_room = has_room
-        self._answers: dict[str, Answer] = {}
         self._answer: Answer | None = None
         self._answer_format: AudioFormat = self.format
         self._resampler: Resampler | None = None
@@ -64,10 +57,8 @@ class DeltaSpeaker:
 
     def begin(self, response_id: str, item_id: str) -> None:
         """What is written from now on belongs to this answer."""
-        self._answer = self._answers[item_id] = Answer(response_id, item_id)
+        self._answer = Answer(response_id, item_id)
         self._answer_format = self.format
-        while len(self._answers) > MAX_ANSWERS:
-            del self._answers[next(iter(self._answers))]
 
     async def write(self, speech: Speech) -> None:
         """Send speech once the client has taken most of what was sent before."""
@@ -78,9 +69,8 @@ class DeltaSpeaker:
             self._source_rate = speech.rate
         if self._resampler is None:
             self._resampler = Resampler(speech.rate, _rate(self._answer_format))
-        start = self._answer.seconds
-        self._answer.words += [(start + word.sample / speech.rate, word.text) for word in speech.words]
-        self._answer.seconds = start + speech.samples.size / speech.rate
+        self._answer.text = max((word.text for word in speech.words), default=self._answer.text)
+        self._answer.seconds += speech.samples.size / speech.rate
         self._give(self._resampler(speech.samples))
 
     async def started(self) -> float:
@@ -106,15 +96,11 @@ class DeltaSpeaker:
         answer, self._answer = self._answer, None
         self._resampler = None
         self._started.clear()
-        return answer.heard(answer.seconds) if answer else Heard(0.0, 0)
-
-    def heard(self, item_id: str, seconds: float) -> Heard | None:
-        """What the client heard of an answer, by the seconds that it played."""
-        answer = self._answers.get(item_id)
-        return answer.heard(seconds) if answer else None
+        return Heard(answer.seconds, answer.text) if answer else Heard(0.0, 0)
 
     def _give(self, samples: Samples) -> None:
         """Send [n] samples at the format's rate in pieces."""
+        self.on_audio(samples, _rate(self._answer_format))
         piece = round(DELTA_SECONDS * _rate(self._answer_format))
         for at in range(0, samples.size, piece):
             self._send_piece(samples[at : at + piece])

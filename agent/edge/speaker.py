@@ -28,6 +28,7 @@ class PacedSpeaker:
         self.rate = rate
         self.on_speech: Callable[[], None] = lambda: None
         """Called when there may be something to pull."""
+        self.on_audio: Callable[[Samples, int], None] = lambda _samples, _rate: None
         self.level = -96.0
         """Level in dBFS of the frame that left last; -96 for silence."""
         self._ahead = round(ahead_seconds * rate)
@@ -86,9 +87,6 @@ class PacedSpeaker:
         self._started.clear()
         self._pulled.set()
         return heard
-
-    def heard(self, item_id: str, seconds: float) -> None:
-        """Not known of old answers: `clear` already told what was heard."""
 
     def duck(self, on: bool) -> None:
         """Fade to silence within a frame and hold the place, or go on from there."""

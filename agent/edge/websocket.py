@@ -21,6 +21,7 @@ from agent.realtime.events import (
     ContentPartAdded,
     Error,
     OutputAudioDone,
+    ResponseCreated,
     ServerEvent,
     SessionCreated,
     SessionUpdated,
@@ -29,6 +30,7 @@ from agent.realtime.events import (
     serialise,
 )
 from agent.realtime.objects import PCM, AudioFormat, EventError
+from agent.realtime.responses import AudioPart, Response, ResponseAudio
 
 MAX_EVENT_BYTES = 20 * 1024 * 1024 + 4096
 """Largest event that is taken: 15 MiB of audio, OpenAI's limit for one append, as base64."""
@@ -107,8 +109,10 @@ class WebSocketEdge:
         """Queue an event, or do nothing after the end of the call. Ours, which no client knows, are left out."""
         match event:
             case SessionCreated(session=session) | SessionUpdated(session=session):
-                self._format, self.speaker.format = session.audio.input.format, session.audio.output.format
-            case ContentPartAdded(response_id=response_id, item_id=item_id):
+                self._format = session.audio.input.format
+            case ResponseCreated(response=Response(output_modalities=("audio",), audio=ResponseAudio(output=output))):
+                self.speaker.format = output.format
+            case ContentPartAdded(response_id=response_id, item_id=item_id, part=AudioPart()):
                 self.speaker.begin(response_id, item_id)
             case OutputAudioDone():
                 self.speaker.flush()

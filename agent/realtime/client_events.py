@@ -189,4 +189,4 @@ def parse(text: str | bytes, limit: int = MAX_EVENT_BYTES) -> ClientEvent:
     try:
         return _client_event.validate_python(value)
     except ValidationError as error:
-        raise refusal(error) from None
+        raise refusal(error, value=value) from None

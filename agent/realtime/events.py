@@ -1,6 +1,6 @@
 """The OpenAI Realtime events that the server sends (GA shape), and how they are written as JSON; no I/O.
 
-`parley.trace` is ours: the marks of a turn, after its `response.done`; so is `parley.pong`, which compares clocks.
+Ours are `parley.trace`, the marks of a turn, after its `response.done`; `parley.words`, for captions; and `parley.pong`, which compares clocks.
 """
 
 import json
@@ -265,6 +265,21 @@ class OutputAudioBuffer(BaseModel, frozen=True):
     response_id: str
 
 
+class SpokenWord(BaseModel, frozen=True):
+    """A word's end: after `ms` of the response's speech, `text` characters of its transcript were said."""
+
+    text: int
+    ms: int
+
+
+class WordsTimed(BaseModel, frozen=True):
+    """Vendor event: when words that are about to be played will have been said, for captions that follow the voice."""
+
+    type: Literal["parley.words"] = "parley.words"
+    response_id: str
+    words: tuple[SpokenWord, ...]
+
+
 class TurnTrace(BaseModel, frozen=True):
     """Vendor event: when each stage of a turn happened, in milliseconds from `speech_stopped` (or the turn's first mark).
 
@@ -329,6 +344,7 @@ ServerEvent = (
     | FunctionCallArgumentsDelta
     | FunctionCallArgumentsDone
     | OutputAudioBuffer
+    | WordsTimed
     | TurnTrace
     | Pong
     | Error

@@ -7,6 +7,7 @@ whole milliseconds.
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
+from pydantic_core import ErrorDetails as ErrorDict
 
 from agent.realtime.tools import MAX_TOOLS, FunctionTool, ToolChoice, check
 
@@ -201,14 +202,33 @@ class EventError(ValueError):
         return ErrorDetails(code=self.code, message=str(self), param=self.param, event_id=event_id)
 
 
-def refusal(error: ValidationError, prefix: str = "") -> EventError:
-    """The first finding of pydantic as OpenAI words it; inputs are not repeated, they may be large or private."""
-    finding = error.errors(include_url=False, include_input=False)[0]
-    param = ".".join([prefix, *map(str, finding["loc"])]).strip(".") or "type"
+def refusal(error: ValidationError, prefix: str = "", value: object = None) -> EventError:
+    """The first finding of pydantic as OpenAI words it; inputs are not repeated, they may be large or private.
+
+    With the `value` that was checked the field is named by its path in that, without pydantic's names of alternatives.
+    """
+    findings = [(_path(finding, value), finding) for finding in error.errors(include_url=False, include_input=False)]
+    first, _ = findings[0]
+    path, finding = max((each for each in findings if each[0][: len(first)] == first), key=lambda each: len(each[0]))
+    param = ".".join([prefix, *map(str, path)]).strip(".") or "type"
     missing = finding["type"] in {"missing", "union_tag_not_found"}
     return EventError(
         "missing_required_parameter" if missing else "invalid_value", f"{param}: {finding['msg']}.", param
     )
+
+
+def _path(finding: ErrorDict, value: object) -> list[str | int]:
+    """Where in a value something was found."""
+    path: list[str | int] = []
+    for part in finding["loc"]:
+        if (isinstance(value, dict) and part in value) or (
+            isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
+        ):
+            value = value[part]
+        elif value is not None and (finding["type"] != "missing" or part != finding["loc"][-1]):
+            continue
+        path.append(part)
+    return [*path, "type"] if finding["type"].startswith("union_tag") else path
 
 
 def update_session(session: SessionObject, changes: dict[str, Any]) -> SessionObject:
@@ -217,12 +237,13 @@ def update_session(session: SessionObject, changes: dict[str, Any]) -> SessionOb
     The id, the agent and the model cannot change: any model name is accepted and means the one that is loaded.
     """
     merged = _merge(
-        session.model_dump(), {key: value for key, value in changes.items() if key not in {"id", "model", "object", "agent"}}
+        session.model_dump(),
+        {key: value for key, value in changes.items() if key not in {"id", "model", "object", "agent"}},
     )
     try:
         return SessionObject.model_validate(merged)
     except ValidationError as error:
-        raise refusal(error, "session") from None
+        raise refusal(error, "session", merged) from None
 
 
 def _merge(current: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:
