@@ -202,7 +202,7 @@ class EventError(ValueError):
         return ErrorDetails(code=self.code, message=str(self), param=self.param, event_id=event_id)
 
 
-def refusal(error: ValidationError, prefix: str = "", value: object = None) -> EventError:
+def refusal(error: ValidationError, prefix: str = "", value: Any = None) -> EventError:
     """The first finding of pydantic as OpenAI words it; inputs are not repeated, they may be large or private.
 
     With the `value` that was checked the field is named by its path in that, without pydantic's names of alternatives.
@@ -217,16 +217,15 @@ def refusal(error: ValidationError, prefix: str = "", value: object = None) -> E
     )
 
 
-def _path(finding: ErrorDict, value: object) -> list[str | int]:
+def _path(finding: ErrorDict, value: Any) -> list[str | int]:
     """Where in a value something was found."""
     path: list[str | int] = []
     for part in finding["loc"]:
-        if (isinstance(value, dict) and part in value) or (
-            isinstance(value, list | tuple) and isinstance(part, int) and part < len(value)
-        ):
+        try:
             value = value[part]
-        elif value is not None and (finding["type"] != "missing" or part != finding["loc"][-1]):
-            continue
+        except (LookupError, TypeError):
+            if value is not None and (finding["type"] != "missing" or part != finding["loc"][-1]):
+                continue
         path.append(part)
     return [*path, "type"] if finding["type"].startswith("union_tag") else path
 
