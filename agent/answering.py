@@ -13,8 +13,9 @@ from agent.conversation import Conversation
 from agent.edge import Edge
 from agent.realtime.client_events import Heard
 from agent.realtime.objects import EventError
-from agent.reply import Judge, Reason, Reply, Stages
+from agent.reply import Judge, Reason, Reply
 from agent.response import ResponseEvents
+from agent.stages import Stages
 from agent.trace import Ear, Mark, Pause
 
 MAX_BESIDE = 4
@@ -159,7 +160,7 @@ class Answering:
 
     def interrupt(self, reason: Reason, item_id: str | None = None) -> None:
         """Cancel the reply, if one is being made or played, and is that of `item_id` where one is given."""
-        if self._reply and item_id in {None, self._reply.item_id}:
+        if self._reply and (item_id is None or self._reply.output.says(item_id)):
             self._reply.cancel(reason)
 
     def cancel(self, response_id: str | None) -> None:
@@ -188,5 +189,5 @@ class Answering:
     def _new(self, ask: Ask) -> Reply:
         """Ids count up, so that two runs of one conversation have equal events."""
         response = ask.response.model_copy(update={"id": f"resp_{next(self.numbers)}"})
-        wire = ResponseEvents(self.edge, response, f"item_{next(self.numbers)}")
-        return Reply(self.stages, wire, self.conversation if ask.in_conversation else Conversation(), self.call_id)
+        conversation = self.conversation if ask.in_conversation else Conversation()
+        return Reply(self.stages, ResponseEvents(self.edge, response), conversation, self.numbers, self.call_id)

@@ -120,7 +120,9 @@ class Conversation:
     @property
     def last_answer(self) -> str:
         """The agent's words before the caller's turn; empty if it has said nothing."""
-        return next((message.text for message in reversed(self.said) if message.role == "assistant"), "")
+        return next(
+            (message.text for message in reversed(self.said) if message.role == "assistant" and message.text), ""
+        )
 
     @property
     def said(self) -> tuple[Message, ...]:

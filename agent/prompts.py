@@ -27,6 +27,15 @@ class Prompts:
     idle_times: Annotated[int, Field(ge=1)] = 2
     """How often in one silence."""
 
+    filler: Words = ""
+    """Said when a function takes long that the server runs, such as "One moment.", unless the answer had begun; nothing: it is waited for."""
+
+    filler_after: Annotated[float, Field(ge=0, le=60)] = 1.0
+    """Seconds after which."""
+
+    not_understood: Words = "Sorry, I did not understand that."
+    """Said in the place of `((noise))`, which Ultravox from v0.6 on answers to what is no speech; nothing: such sounds are not answered."""
+
     interrupted: Words = "—"
     """Ends an answer that was cut, in what the model is given: so it knows that it was interrupted."""
 

@@ -1,18 +1,19 @@
 """A response on the wire: its events, in the order that clients need. Says nothing about how the answer is made.
 
 The order is OpenAI's: created; output item, item, part; deltas; audio, transcript, part, output item and item done; response done.
+A call of a function has its output item and item, deltas of its arguments, and these done.
 Around them, when the server plays the audio out itself, `output_audio_buffer` started, and stopped or cleared. A response without
 words has no item; one that is not part of the conversation has no events of the conversation.
 """
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from agent.audio import Speech
-from agent.edge import Edge, Heard
+from agent.edge import Edge
 from agent.engine import Usage
 from agent.realtime import events
-from agent.realtime.items import AnyItem, Item, OutputAudio, OutputText
+from agent.realtime.items import AnyItem, FunctionCallItem, Item, OutputAudio, OutputText
 from agent.realtime.responses import (
     AudioPart,
     CachedTokens,
@@ -23,21 +24,20 @@ from agent.realtime.responses import (
     StatusDetails,
     TextPart,
 )
+from agent.realtime.vendor import SpokenWord, TurnTrace, WordsTimed
 from agent.trace import Status, Trace
 
 
 @dataclass
 class ResponseEvents:
-    """The events of one response with at most one message."""
+    """The events of one response; those of its items come from what `message` and `call` give."""
 
     edge: Edge
     response: Response
     """As it begins."""
-    item_id: str
-    """The message's."""
     output: list[AnyItem] = field(default_factory=list)
     """What is complete."""
-    _previous: str | None = None
+    _items: int = 0
 
     @property
     def spoken(self) -> bool:
@@ -48,36 +48,39 @@ class ResponseEvents:
         """The response exists."""
         self.edge.send(events.ResponseCreated(response=self.response))
 
-    def message_opened(self, previous_item_id: str | None) -> None:
-        """The empty message exists, after another."""
-        self._previous = previous_item_id
-        item, part = self._item("in_progress"), AudioPart() if self.spoken else TextPart()
-        self.edge.send(events.OutputItemAdded(response_id=self.response.id, item=item))
-        if self.response.conversation_id:
-            self.edge.send(events.ItemAdded(previous_item_id=self._previous, item=item))
-        self.edge.send(events.ContentPartAdded(response_id=self.response.id, item_id=self.item_id, part=part))
+    def message(self, item_id: str, previous: str | None) -> "MessageEvents":
+        """An empty message exists, after another item."""
+        item = Item(id=item_id, role="assistant", status="in_progress", content=())
+        message = MessageEvents(self, item_id, self.add(item, previous), previous)
+        part = AudioPart() if self.spoken else TextPart()
+        self.edge.send(events.ContentPartAdded(**message.ids, part=part))
+        return message
 
-    def text(self, delta: str) -> None:
-        """More words."""
-        kind = events.TranscriptDelta if self.spoken else events.TextDelta
-        self.edge.send(kind(response_id=self.response.id, item_id=self.item_id, delta=delta))
+    def call(self, item_id: str, call_id: str, name: str, previous: str | None) -> "CallEvents":
+        """A call of one of the client's functions is being made, after another item."""
+        item = FunctionCallItem(id=item_id, status="in_progress", call_id=call_id, name=name, arguments="")
+        return CallEvents(self, item, self.add(item, previous), previous)
 
-    def message_done(self, status: Status, text: str) -> None:
-        """Nothing more is said; `text` is the whole transcript, or what was heard of it."""
-        ids = {"response_id": self.response.id, "item_id": self.item_id}
-        if self.spoken:
-            item = self._item("completed" if status == "completed" else "incomplete", OutputAudio(transcript=text))
-            self.edge.send(events.OutputAudioDone(**ids))
-            self.edge.send(events.TranscriptDone(**ids, transcript=text))
-            self.edge.send(events.ContentPartDone(**ids, part=AudioPart(transcript=text)))
-        else:
-            item = self._item("completed" if status == "completed" else "incomplete", OutputText(text=text))
-            self.edge.send(events.TextDone(**ids, text=text))
-            self.edge.send(events.ContentPartDone(**ids, part=TextPart(text=text)))
-        self.edge.send(events.OutputItemDone(response_id=self.response.id, item=item))
+    def add(self, item: AnyItem, previous: str | None) -> int:
+        """An item of the response exists; returns its place in the output."""
+        index, self._items = self._items, self._items + 1
+        self.edge.send(events.OutputItemAdded(response_id=self.response.id, output_index=index, item=item))
         if self.response.conversation_id:
-            self.edge.send(events.ItemDone(previous_item_id=self._previous, item=item))
+            self.edge.send(events.ItemAdded(previous_item_id=previous, item=item))
+        return index
+
+    def complete(self, item: AnyItem, index: int, previous: str | None) -> None:
+        """Nothing is added to an item any more."""
+        self.edge.send(events.OutputItemDone(response_id=self.response.id, output_index=index, item=item))
+        if self.response.conversation_id:
+            self.edge.send(events.ItemDone(previous_item_id=previous, item=item))
         self.output.append(item)
+
+    def entered(self, item: AnyItem, previous: str | None) -> None:
+        """Something that the client has nothing to do with became part of the conversation: a call that the server answers itself."""
+        if self.response.conversation_id:
+            self.edge.send(events.ItemAdded(previous_item_id=previous, item=item))
+            self.edge.send(events.ItemDone(previous_item_id=previous, item=item))
 
     def done(self, status: Status, details: StatusDetails | None, usage: Usage) -> None:
         """Nothing more is made."""
@@ -92,16 +95,19 @@ class ResponseEvents:
         """The last sample left."""
         self._audio("output_audio_buffer.stopped")
 
-    def audio_cleared(self, heard: Heard) -> None:
-        """The rest of the audio was dropped, and the message is cut to what was heard."""
+    def audio_cleared(self) -> None:
+        """The rest of the audio was dropped."""
         self._audio("output_audio_buffer.cleared")
+
+    def truncated(self, item_id: str, seconds: float) -> None:
+        """A message is cut to what was heard."""
         if self.edge.speaker.paced and self.response.conversation_id:
-            self.edge.send(events.ItemTruncated(item_id=self.item_id, audio_end_ms=round(1000 * heard.seconds)))
+            self.edge.send(events.ItemTruncated(item_id=item_id, audio_end_ms=round(1000 * seconds)))
 
     def traced(self, trace: Trace, heard: str) -> None:
         """The marks of the turn, and the words of it that were heard."""
         trace_event = {"response_id": self.response.id, "heard": heard, **trace.as_json()}
-        self.edge.send(events.TurnTrace.model_validate(trace_event))
+        self.edge.send(TurnTrace.model_validate(trace_event))
 
     def _audio(
         self,
@@ -110,10 +116,72 @@ class ResponseEvents:
         if self.edge.speaker.paced:
             self.edge.send(events.OutputAudioBuffer(type=event, response_id=self.response.id))
 
-    def _item(
-        self, status: Literal["in_progress", "completed", "incomplete"], *content: OutputAudio | OutputText
-    ) -> Item:
-        return Item(id=self.item_id, role="assistant", status=status, content=content)
+
+@dataclass(frozen=True)
+class MessageEvents:
+    """The events of one message of a response."""
+
+    of: ResponseEvents
+    item_id: str
+    index: int
+    previous: str | None
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """What each of them carries."""
+        return {"response_id": self.of.response.id, "item_id": self.item_id, "output_index": self.index}
+
+    def text(self, delta: str) -> None:
+        """More words."""
+        kind = events.TranscriptDelta if self.of.spoken else events.TextDelta
+        self.of.edge.send(kind(**self.ids, delta=delta))
+
+    def done(self, text: str, *, complete: bool) -> None:
+        """Nothing more is said in it; `text` is the whole transcript, or what was heard of it."""
+        send, ids = self.of.edge.send, self.ids
+        content: OutputAudio | OutputText = OutputText(text=text)
+        if self.of.spoken:
+            content = OutputAudio(transcript=text)
+            send(events.OutputAudioDone(**ids))
+            send(events.TranscriptDone(**ids, transcript=text))
+            send(events.ContentPartDone(**ids, part=AudioPart(transcript=text)))
+        else:
+            send(events.TextDone(**ids, text=text))
+            send(events.ContentPartDone(**ids, part=TextPart(text=text)))
+        status: Literal["completed", "incomplete"] = "completed" if complete else "incomplete"
+        item = Item(id=self.item_id, role="assistant", status=status, content=(content,))
+        self.of.complete(item, self.index, self.previous)
+
+
+@dataclass(frozen=True)
+class CallEvents:
+    """The events of one call of a client's function."""
+
+    of: ResponseEvents
+    item: FunctionCallItem
+    index: int
+    previous: str | None
+
+    @property
+    def ids(self) -> dict[str, Any]:
+        """What each of them carries."""
+        return {
+            "response_id": self.of.response.id,
+            "item_id": self.item.id,
+            "output_index": self.index,
+            "call_id": self.item.call_id,
+        }
+
+    def arguments(self, delta: str) -> None:
+        """More of the arguments."""
+        self.of.edge.send(events.FunctionCallArgumentsDelta(**self.ids, delta=delta))
+
+    def done(self, arguments: str, *, complete: bool) -> None:
+        """The call is made; one that is not complete is none that the client should make."""
+        if complete:
+            self.of.edge.send(events.FunctionCallArgumentsDone(**self.ids, name=self.item.name, arguments=arguments))
+        changes = {"status": "completed" if complete else "incomplete", "arguments": arguments}
+        self.of.complete(self.item.model_copy(update=changes), self.index, self.previous)
 
 
 def _usage(usage: Usage) -> ResponseUsage:
@@ -132,8 +200,8 @@ def _usage(usage: Usage) -> ResponseUsage:
     )
 
 
-def words_timed(response_id: str, speech: Speech, seconds: float) -> events.WordsTimed:
+def words_timed(response_id: str, speech: Speech, seconds: float) -> WordsTimed:
     """When the words of speech are said that is about to be played, after so many seconds of the response's."""
     ends = [(word.text, round(1000 * (seconds + word.sample / speech.rate))) for word in speech.words]
-    words = tuple(events.SpokenWord(text=text, ms=ms) for text, ms in ends)
-    return events.WordsTimed(response_id=response_id, words=words)
+    words = tuple(SpokenWord(text=text, ms=ms) for text, ms in ends)
+    return WordsTimed(response_id=response_id, words=words)

@@ -16,8 +16,8 @@ from agent import agents, engine, tts, vad
 from agent.agents import Agent, AgentError
 from agent.config import DEMO_MODEL, Settings
 from agent.endpointing import Judgement
-from agent.reply import Stages
 from agent.server import Server
+from agent.stages import Stages
 
 
 def main(argv: Sequence[str]) -> int:

@@ -22,7 +22,8 @@ from agent.prompts import Prompts, Quiet
 from agent.realtime import client_events, events
 from agent.realtime.objects import EventError, SemanticVAD, ServerVAD, SessionObject, update_session
 from agent.realtime.responses import WantedResponse
-from agent.reply import Stages
+from agent.realtime.vendor import Pong
+from agent.stages import Stages
 from agent.turn import (
     OverlapEnded,
     OverlapStarted,
@@ -191,7 +192,7 @@ class Session:
                 self._press(digits)
             case client_events.Ping(client_ms=client_ms):
                 now = 1000 * asyncio.get_running_loop().time()
-                self._edge.send(events.Pong(client_ms=client_ms, server_ms=now))
+                self._edge.send(Pong(client_ms=client_ms, server_ms=now))
             case client_events.Heard():
                 self._answering.report(event)
 

@@ -5,7 +5,7 @@ from contextlib import asynccontextmanager
 
 from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
-from agent.reply import Stages
+from agent.stages import Stages
 from agent.server import Server
 from agent.simulation.sound import LevelVAD, ToneVoice
 
@@ -14,7 +14,7 @@ from agent.simulation.sound import LevelVAD, ToneVoice
 async def serving(engine=None, voice=None, **settings):
     """A server with scripted stages on a free port of this machine, and its URL."""
     stages = Stages(engine or ScriptedEngine(["Hello there."], first_token=0.01, per_token=0), voice or ToneVoice())
-    server = Server(Settings(port=0, **settings), stages, LevelVAD, ("Who are you?",))
+    server = Server(Settings(**{"port": 0, **settings}), stages, LevelVAD, ("Who are you?",))
     async with running(server) as url:
         yield server, url
 

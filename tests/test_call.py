@@ -17,7 +17,7 @@ from aiohttp import web
 from agent.caller.command import main
 from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
-from agent.reply import Stages
+from agent.stages import Stages
 from agent.server import Server
 from agent.simulation.sound import LevelVAD, ToneVoice
 from agent.turn import TurnSettings
@@ -84,7 +84,9 @@ def test_two_questions_are_asked_and_their_answers_heard(question, tmp_path, cap
     assert [turn["transcript"] for turn in turns] == list(WORDS)
     for turn, words in zip(turns, (2, 3), strict=True):
         assert turn.keys() == {"transcript", "marks", "v2v_ms", "audio_ms"}
-        assert turn["marks"]["speech_stopped"] == pytest.approx(turn["marks"]["spoken"], abs=60), "a window, and the way"
+        assert turn["marks"]["speech_stopped"] == pytest.approx(turn["marks"]["spoken"], abs=60), (
+            "a window, and the way"
+        )
         assert turn["marks"]["playout_started"] < turn["v2v_ms"]
         assert turn["v2v_ms"] > 200, "the silence that ends a turn comes first"
         assert turn["audio_ms"] == pytest.approx(250 * words, rel=0.5), "a busy machine may stall"

@@ -16,7 +16,7 @@ from agent.caller.peer import CallError, call
 from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
 from agent.http.routes import MAX_BODY_BYTES
-from agent.reply import Stages
+from agent.stages import Stages
 from agent.server import Server
 from agent.simulation.sound import LevelVAD, ToneVoice, tone
 from tests.serving import serving

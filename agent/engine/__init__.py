@@ -62,6 +62,12 @@ class Usage:
     complete: bool = True
     """False: it was cut at `max_tokens`."""
 
+    def add(self, more: "Usage") -> None:
+        """What came after it belongs to the same answer."""
+        self.text, self.audio = self.text + more.text, self.audio + more.audio
+        self.cached_text, self.cached_audio = self.cached_text + more.cached_text, self.cached_audio + more.cached_audio
+        self.output, self.complete = self.output + more.output, more.complete
+
 
 class Engine(Protocol):
     """A language model that hears, shared by all calls."""

@@ -23,7 +23,7 @@ from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS,
 from agent.http.keys import Keys
 from agent.http.requests import read_json, read_offer
 from agent.realtime.objects import EventError, SessionObject, refusal
-from agent.reply import Stages
+from agent.stages import Stages
 from agent.tts import TTS
 
 T = TypeVar("T")

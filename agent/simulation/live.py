@@ -15,13 +15,13 @@ from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Resampler, Sampl
 from agent.caller.peer import Caller, call
 from agent.config import Settings
 from agent.edge.speaker import OUTPUT_RATE
-from agent.reply import Stages
 from agent.server import Server
 from agent.simulation.caller import Microphone, Script
 from agent.simulation.expectations import Outcome
 from agent.simulation.history import history
 from agent.simulation.play import cast, detector, gap, sounds_of
 from agent.simulation.scenario import Scenario
+from agent.stages import Stages
 from agent.vad import VAD
 
 TOLERANCE = 0.25

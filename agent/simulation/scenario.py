@@ -16,9 +16,9 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 from agent.audio import INPUT_RATE, Samples
 from agent.config import INSTRUCTIONS
 from agent.prompts import Prompts
-from agent.reply import Speculation
 from agent.simulation.caller import Line, Play, Room, Script, Send
 from agent.simulation.expectations import Expectation
+from agent.stages import Speculation
 from agent.turn import TurnSettings
 
 Time = Annotated[float, Field(ge=0, le=3600)]

@@ -92,17 +92,17 @@ class Toolbox:
         """Run a function on arguments in JSON; returns its result, or what went wrong, in words for the model. Raises nothing."""
         tool = self.tools.get(name)
         if tool is None:
-            return _error(f"there is no function {name!r}; there are: {', '.join(self.tools) or 'none'}")
+            return failure(f"there is no function {name!r}; there are: {', '.join(self.tools) or 'none'}")
         try:
             given = arguments_of(arguments)
             async with asyncio.timeout(self.seconds):
                 result = await tool.run(given)
         except TimeoutError:
             _log.warning("%s took longer than %g s", name, self.seconds)
-            return _error(f"{name} did not answer within {self.seconds:g} seconds")
+            return failure(f"{name} did not answer within {self.seconds:g} seconds")
         except Exception as error:  # noqa: BLE001 a function is a fault domain: it is not ours, and may raise anything
             _log.warning("%s failed", name, exc_info=error)
-            return _error(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+            return failure(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
         return self._cut(result if isinstance(result, str) else _as_json(result))
 
     def _cut(self, text: str) -> str:
@@ -154,5 +154,6 @@ def _as_json(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
 
-def _error(reason: str) -> str:
+def failure(reason: str) -> str:
+    """A result that tells the model what went wrong."""
     return json.dumps({"error": reason}, ensure_ascii=False)

@@ -11,7 +11,7 @@ from agent.edge.websocket import WebSocketEdge
 from agent.engine.scripted import ScriptedEngine
 from agent.hearing import Hearing
 from agent.realtime.objects import SessionObject
-from agent.reply import Stages
+from agent.stages import Stages
 from agent.session import Session
 from agent.simulation.loop import run
 from agent.simulation.sound import LevelVAD, ToneVoice, tone

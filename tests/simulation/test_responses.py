@@ -8,8 +8,8 @@ from pydantic import Field, TypeAdapter
 
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
-from agent.reply import Speculation
 from agent.simulation.caller import Say, Send, Wait
+from agent.stages import Speculation
 from tests.simulation.calls import simulate
 
 sdk = pytest.importorskip("openai.types.realtime", reason="the openai SDK is a development dependency")

@@ -6,10 +6,10 @@ from agent.conversation import Audio
 from agent.engine import Prefill
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
-from agent.reply import Speculation
 from agent.simulation.call import Call
 from agent.simulation.caller import Say, Send, Wait
 from agent.simulation.sound import ToneVoice
+from agent.stages import Speculation
 from agent.turn import TurnSettings
 from tests.simulation.calls import simulate
 

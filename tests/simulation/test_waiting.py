@@ -4,8 +4,8 @@ import pytest
 
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
-from agent.reply import Speculation
 from agent.simulation.caller import Say, Send, Wait
+from agent.stages import Speculation
 from agent.turn import TurnSettings
 from tests.simulation.calls import simulate
 

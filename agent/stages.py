@@ -1,0 +1,44 @@
+"""What all calls share: the engine, the voice, what they may do without the model, and where traces go."""
+
+from dataclasses import dataclass, field
+from typing import Annotated
+
+import pydantic
+from pydantic import ConfigDict, Field
+
+from agent.endpointing import Judgement
+from agent.engine import Engine
+from agent.prompts import Prompts
+from agent.tools import Toolbox
+from agent.traces import Traces
+from agent.tts import TTS
+
+
+@pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True, extra="forbid"))
+class Speculation:
+    """How far answers are prepared before a turn is over."""
+
+    tries: Annotated[int, Field(ge=0)] = 3
+    """Answers begun in one turn; at later pauses the engine only hears the turn. 0: never."""
+
+    busy: Annotated[int, Field(ge=0)] = 1
+    """Replies of all calls that wait for their first word, from which on nothing is prepared: what is due comes first."""
+
+
+@dataclass(frozen=True)
+class Stages:
+    """What answers, shared by all calls, and where the traces of its replies go."""
+
+    engine: Engine
+    voice: TTS
+    speculation: Speculation = field(default_factory=Speculation)
+    traces: Traces = field(default_factory=Traces)
+    prompts: Prompts = field(default_factory=Prompts)
+    judgement: Judgement = field(default_factory=Judgement)
+    """What the engine's end-of-turn probability is worth."""
+    toolbox: Toolbox = field(default_factory=Toolbox)
+    """The functions that the server runs."""
+    agent: str = ""
+    """Who answers, for the traces; empty: the server's own settings do."""
+    waiting: set[object] = field(default_factory=set)
+    """The replies whose first word the engine has not given yet."""
