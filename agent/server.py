@@ -137,7 +137,7 @@ class Server:
         agent, name = self._agent(session.agent), session.audio.output.voice
         voice = self.voices.get(name, self.stages.voice) if isinstance(name, str) else self.stages.voice
         prompts = replace(self.stages.prompts, greeting=agent.greeting) if agent else self.stages.prompts
-        return replace(self.stages, voice=voice, prompts=prompts)
+        return replace(self.stages, voice=voice, prompts=prompts, agent=session.agent or "")
 
     def begin(self, edge: WebRTCEdge | WebSocketEdge, session: SessionObject) -> None:
         """Serve a call, in a task of its own."""

@@ -75,6 +75,7 @@ async def test_live_after_the_history_without_a_gap():
     async with asking() as (server, http):
         server.stages.traces.append(turn(1))
         async with http.get("/traces/live?call=call_1") as stream:
+            assert (await told(stream, "budget"))["voice_to_voice"] == 800
             assert [row["response"] for row in await told(stream, "history")] == ["resp_1"]
             server.stages.traces.tell(turn(9, "call_2"))
             server.stages.traces.append(turn(2))
@@ -83,6 +84,7 @@ async def test_live_after_the_history_without_a_gap():
 
 async def test_a_listener_that_does_not_read_is_told_and_dropped():
     async with asking() as (server, http), http.get("/traces/live") as stream:
+        await told(stream, "budget")
         await told(stream, "history")
         for number in range(BEHIND + 1):
             server.stages.traces.tell(turn(number))
@@ -107,6 +109,7 @@ async def test_the_stream_ends_with_the_server():
     async with aiohttp.ClientSession() as http:
         async with serving() as (_, url):
             stream = await http.get(f"{url}/traces/live")
+            await told(stream, "budget")
             await told(stream, "history")
         assert await told(stream, "behind") is None
         stream.close()

@@ -54,6 +54,7 @@ def application(server: Calls) -> web.Application:
             web.get("/readyz", reports.is_ready),
             web.get("/", _page("index")),
             web.get("/phone", _page("phone")),
+            web.get("/latency", _page("latency")),
             web.static("/", WEB),
         ]
     )

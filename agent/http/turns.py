@@ -10,6 +10,7 @@ import io
 import json
 import time
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
 from aiohttp import web
@@ -68,13 +69,15 @@ class Turns:
         return web.Response(text=as_csv(rows), content_type="text/csv", charset="utf-8", headers=headers)
 
     async def follow_turns(self, request: web.Request) -> web.StreamResponse:
-        """The same as server-sent events, and then the turns as they happen, until the listener leaves or falls behind."""
+        """The budget (ms) and the same as server-sent events, then the turns as they happen, until the listener leaves or falls behind."""
         self._keys.check_key(request)
         query = _query(request)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         try:
             with self._server.stages.traces.following() as follower:
                 await response.prepare(request)
+                budget = asdict(self._server.settings.budget)
+                await _send(response, "budget", {name: round(1000 * seconds) for name, seconds in budget.items()})
                 await _send(response, "history", list(self._history(query)))
                 while trace := await _next(response, follower):
                     if query.matches(trace):

@@ -1,0 +1,163 @@
+"""The latency page in headless Chromium: a real call's turns as they happen, and thousands of made-up ones."""
+
+import asyncio
+import json
+import random
+
+import pytest
+
+from agent.caller.peer import call
+from agent.engine.scripted import ScriptedEngine
+from agent.trace import Ear, Pause, Trace
+from agent.traces import MOST
+from tests.serving import serving
+from tests.test_server import QUESTION
+from tests.web.browser import CHROMIUM, chromium
+
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)"),
+]
+
+ROWS = "document.querySelectorAll('#turns .row:not([hidden])')"
+SHOWN = "document.querySelector('main').innerText"
+LIVE = "document.body.dataset.state === 'live'"
+
+
+def count(number):
+    return f"document.querySelector('#count').textContent === '{number}'"
+
+
+def made_up(random, number, end, every=9.0):
+    """The turns of some days in the life of a server: mostly quick, some over budget, cut, or started in vain; the newest ends at `end`."""
+    for index in range(number):
+        zero = end - every * (number - index)
+        slow = random.random() < 0.06
+        lengths = (0.25, 0.2, 0.0, 0.08, 0.02, 0.03, 0.01, 0.06)
+        names = ("started", "turn_ended", "prefill_done", "first_token", "first_chunk", "first_audio")
+        names = (*names, "playout_started", "heard")
+        marks, time = {"spoken": zero, "speech_stopped": zero + random.gauss(0, 0.01)}, zero
+        for name, length in zip(names, lengths, strict=True):
+            time += length * random.lognormvariate(0, 0.35) * (4 if slow and name == "first_token" else 1)
+            marks[name] = time
+        marks["done"] = time + 4
+        trace = Trace(f"call_{index // 40:06}", f"resp_{index}", "completed", marks, model="demo on cpu, float32")
+        trace.agent = ("reception", "numbers", "translator")[index // 40 % 3]
+        trace.wait, trace.end_of_turn = marks["turn_ended"] - zero, random.betavariate(8, 2)
+        trace.pauses = (Pause(zero, trace.wait, trace.end_of_turn, "anything"),)
+        if random.random() < 0.15:
+            trace.pauses = (Pause(zero - 1.4, 0.8, 0.2, "dictation", 0.6), *trace.pauses)
+            trace.withdrawn = ({"started": zero - 1.2, "first_token": zero - 1.0, "done": zero - 0.8},)
+        trace.tries, trace.hit = 1 + len(trace.withdrawn), random.random() < 0.7
+        if random.random() < 0.1:
+            trace.marks["interrupted"] = time + random.uniform(0.1, 3)
+            trace.status, trace.reason = "cancelled", "turn_detected"
+        trace.ear = Ear(clock_error_ms=0.6, round_trip_ms=24, jitter_buffer_ms=31, packets_lost=random.random() < 0.05)
+        trace.media = {"received_packets": 200, "lost_packets": int(random.random() < 0.05), "underruns": 0}
+        yield trace
+
+
+async def test_a_calls_turns_appear_as_they_happen():
+    engine = ScriptedEngine(["Hello there.", "I am Parley."], first_token=0.01, per_token=0)
+    async with serving(engine) as (_, url), chromium(()) as page:
+        await page.open(f"{url}/latency")
+        await page.until(LIVE)
+        assert "Make a call" in await page.run(SHOWN)
+        async with call(url) as caller:
+            turn = await caller.ask(QUESTION, 20)
+            await page.until(count(1))
+            assert await page.run(f"{ROWS}.length") == 1
+            await caller.ask(QUESTION, 20)
+            await page.until(count(2))
+        await page.run(f"{ROWS}[1].click()")
+        detail = await page.until("document.querySelector('#detail').innerText")
+        assert f"{turn.v2v_ms:.0f} ms" in detail
+        assert "measured at both ends" in detail
+        assert "First sound at the ear" in detail
+        assert "Make a call" not in await page.run(SHOWN)
+        assert page.errors == []
+
+
+async def test_thousands_of_turns_make_few_rows_and_can_be_filtered_and_read_by_keyboard():
+    async with serving() as (server, url), chromium(()) as page:
+        for trace in made_up(random.Random(1), MOST, asyncio.get_running_loop().time()):
+            server.stages.traces.append(trace)
+        await page.open(f"{url}/latency")
+        await page.until(count(MOST), 60)
+        assert await page.run("document.querySelectorAll('#turns .row').length") < 60
+        figures = "['p50', 'p90', 'p95', 'p99'].map((id) => Number(document.getElementById(id).textContent))"
+        ranks = await page.run(figures)
+        values = sorted(1000 * trace.voice_to_voice for trace in server.stages.traces)
+        assert ranks == [pytest.approx(values[MOST * percent // 100 - 1], abs=0.6) for percent in (50, 90, 95, 99)]
+        # The keyboard reaches the oldest, and says which row it is on.
+        await page.run("document.querySelector('#turns').focus()")
+        await page.command("Input.dispatchKeyEvent", type="keyDown", key="End", code="End", windowsVirtualKeyCode=35)
+        active = "document.getElementById(document.querySelector('#turns').getAttribute('aria-activedescendant'))"
+        assert await page.until(f"{active}?.getAttribute('aria-posinset')") == str(MOST)
+        assert "resp_0" in await page.run("document.querySelector('#detail h2').textContent")
+        await page.run("""(() => {
+            const select = document.querySelector('#agent');
+            select.value = 'numbers';
+            select.dispatchEvent(new Event('change'));
+        })()""")
+        numbers = sum(trace.agent == "numbers" for trace in server.stages.traces)
+        await page.until(count(numbers))
+        # A turn that is none of the agent's changes nothing; one that is comes first.
+        for trace in made_up(random.Random(2), 2, asyncio.get_running_loop().time()):
+            trace.call, trace.agent = "call_live", "numbers" if trace.response == "resp_1" else "reception"
+            server.stages.traces.append(trace)
+        await page.until(count(numbers + 1))
+        assert page.errors == []
+
+
+async def test_what_came_meanwhile_is_shown_after_holding():
+    async with serving() as (server, url), chromium(()) as page:
+        await page.open(f"{url}/latency")
+        await page.until(LIVE)
+        await page.run("document.querySelector('#hold').click()")
+        for trace in made_up(random.Random(3), 3, asyncio.get_running_loop().time()):
+            server.stages.traces.append(trace)
+        await page.until("document.querySelector('#hold').textContent === 'Go on (3 waiting)'")
+        await page.until(count(0))
+        await page.run("document.querySelector('#hold').click()")
+        await page.until(count(3))
+
+
+async def test_what_is_shown_can_be_saved():
+    async with serving() as (server, url), chromium(()) as page:
+        for trace in made_up(random.Random(4), 4, asyncio.get_running_loop().time()):
+            server.stages.traces.append(trace)
+        await page.open(f"{url}/latency")
+        await page.until(count(4))
+        saved = """(id) => new Promise((resolve) => {
+            URL.createObjectURL = (blob) => (void blob.text().then(resolve), 'blob:saved');
+            HTMLAnchorElement.prototype.click = () => {};
+            document.getElementById(id).onclick();
+        })"""
+        rows = json.loads(await page.run(f"({saved})('json')"))
+        assert [row["response"] for row in rows] == [f"resp_{number}" for number in range(4)]
+        lines = (await page.run(f"({saved})('csv')")).splitlines()
+        assert len(lines) == 5
+        assert lines[0].startswith("date,call,response")
+        assert str(rows[0]["v2v_ms"]) in lines[1]
+
+
+async def test_a_lost_server_is_told_and_found_again():
+    async with chromium(()) as page:
+        async with serving() as (server, url):
+            port = int(url.rsplit(":", 1)[1])
+            await page.open(f"{url}/latency")
+            await page.until(LIVE)
+        await page.until("document.body.dataset.state === 'lost'")
+        assert "cannot be reached" in await page.run("document.querySelector('#state').textContent")
+        del server
+        async with serving(port=port):
+            await page.until(LIVE)
+
+
+async def test_the_key_is_asked_for_and_taken_from_the_address():
+    async with serving(key="secret") as (_, url), chromium(()) as page:
+        await page.open(f"{url}/latency")
+        await page.until("document.querySelector('#state').textContent.includes('#key=')")
+        await page.run("location.hash = 'key=secret'")
+        await page.until(LIVE)
