@@ -32,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _inspect(open_checkpoint(options.model, dict(options.tower)))
             case "train":
                 _train(options)
+            case "continue":
+                _continue(options)
             case _:
                 _bench(options)
     except (CheckpointError, InputError, SettingsError) as error:
@@ -73,6 +75,12 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--json", action="store_true", help="one object, of medians")
     train = commands.add_parser("train", parents=[towers], help="distil a language model into a projector that hears")
     train.add_argument("config", type=Path, help="TOML file; models/distill holds some")
+    more = commands.add_parser("continue", parents=[towers, place], help="let a language model continue transcripts")
+    more.add_argument("--model", required=True, help="folder or hub id of a language model, or of an Ultravox with one")
+    more.add_argument("--manifest", type=Path, required=True, help="JSON lines with audio and transcript")
+    more.add_argument("--output", type=Path, required=True, help="the same with continuation")
+    more.add_argument("--max-new-tokens", type=int, default=50)
+    more.add_argument("--batch", type=int, default=32, help="answers at a time")
     return parser
 
 
@@ -171,6 +179,17 @@ def _train(options: argparse.Namespace) -> None:
     told = settings.read(options.config)
     model = told.model.model_copy(update={"towers": told.model.towers | {n: Path(f) for n, f in options.tower}})
     print(train(told.model_copy(update={"model": model})))
+
+
+def _continue(options: argparse.Namespace) -> None:
+    """Continue a manifest, or go on with that."""
+    from models.distill.backbone import load_backbone
+    from models.distill.continuation import Job, continue_manifest
+
+    job = Job(options.model, options.manifest, options.output, options.max_new_tokens, options.batch)
+    model = load_backbone(options.model, dict(options.tower), options.device, options.dtype)
+    if (tally := continue_manifest(model, job)).total:
+        print(f"left out: {tally}; see {job.path('.bad')}", file=sys.stderr)
 
 
 def _weights(checkpoint: Checkpoint) -> Iterator[str]:

@@ -40,19 +40,22 @@ class Record:
     answer: str = ""
 
 
-def parse_line(line: str, name: str, folder: Path) -> Record:
-    """Read a manifest line; a relative audio path is seen from the manifest's folder. Raises BadSampleError."""
+def parse_line(line: str) -> dict[str, Any]:
+    """Read a manifest line. Raises BadSampleError."""
     try:
         row = json.loads(line)
     except ValueError as error:
         raise BadSampleError(f"not JSON: {error}") from error
     if not isinstance(row, dict):
         raise BadSampleError("not a JSON object")
-    return to_record(row, name, folder)
+    return row
 
 
 def to_record(row: Mapping[str, Any], name: str, folder: Path) -> Record:
-    """Make a record of named fields, of which those that are not ours are left aside. Raises BadSampleError."""
+    """Make a record of named fields, of which those that are not ours are left aside. Raises BadSampleError.
+
+    A relative audio path is seen from the folder.
+    """
     audio = row.get("audio")
     if isinstance(audio, Mapping):  # as Hugging Face's Audio feature gives it, not decoded
         audio = audio.get("bytes") or audio.get("path")

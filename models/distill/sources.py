@@ -48,6 +48,7 @@ class Manifest:
     def __init__(self, path: Path, seed: int) -> None:
         """Find the lines of a file. Raises SettingsError."""
         self._path = path
+        self.folder = path.parent
         self._seed = seed
         self._lines: list[tuple[int, int]] = []  # number, and where it begins
         try:
@@ -71,11 +72,15 @@ class Manifest:
 
     def at(self, index: int) -> Record:
         """Give a record in the file's own order. Raises BadSampleError."""
+        return to_record(self.row(index), self.place(index), self.folder)
+
+    def row(self, index: int) -> dict[str, Any]:
+        """Give all that a line says, in the file's own order. Raises BadSampleError."""
         _, start = self._lines[index]
         with self._path.open("rb") as file:
             file.seek(start)
             line = file.readline().decode("utf-8", errors="replace")
-        return parse_line(line, self.place(index), self._path.parent)
+        return parse_line(line)
 
     def place(self, index: int) -> str:
         """Say where a record stands."""

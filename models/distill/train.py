@@ -102,7 +102,7 @@ class Run:
         run, count = self._settings.run, self._accelerator.num_processes
         batches = iter(self._batches())
         begun, tokens = perf_counter(), 0
-        with SummaryWriter(str(self._settings.output / LOG), purge_step=self.step) as log:
+        with SummaryWriter(str(self._settings.output / LOG), purge_step=self.step + 1) as log:
             while self.step < run.steps:
                 losses = list[Tensor]()
                 for batch in islice(batches, run.accumulation):

@@ -9,13 +9,8 @@ from tests.models.distill import corpus
 
 @pytest.fixture(autouse=True)
 def _one_accelerator_each() -> Iterator[None]:
-    """Accelerate keeps its state for the whole process."""
     yield
-    try:
-        from accelerate.state import AcceleratorState
-    except ModuleNotFoundError:
-        return
-    AcceleratorState._reset_state(reset_partial_state=True)
+    corpus.forget_accelerator()
 
 
 @pytest.fixture(scope="session")

@@ -57,3 +57,13 @@ def read_model(folder: Path) -> tuple[Tokenizer, UltravoxConfig]:
         "text_config": checkpoints.inline(made.text.config),
     }
     return Tokenizer.read(folder / "text"), UltravoxConfig.parse(config)
+
+
+def forget_accelerator() -> None:
+    """Let the next run be as in a process of its own: accelerate keeps its state for the whole process."""
+    try:
+        from accelerate.state import AcceleratorState, GradientState
+    except ModuleNotFoundError:
+        return
+    AcceleratorState._reset_state(reset_partial_state=True)
+    GradientState._reset_state()

@@ -10,7 +10,8 @@ from models.distill.records import BadSampleError, parse_line, read_audio, to_re
 
 
 def test_a_line_is_read_with_its_texts_stripped(tmp_path: Path) -> None:
-    record = parse_line('{"audio": "a.wav", "transcript": " hello ", "speaker": 7, "language": null}', "m:1", tmp_path)
+    row = parse_line('{"audio": "a.wav", "transcript": " hello ", "speaker": 7, "language": null}')
+    record = to_record(row, "m:1", tmp_path)
     assert (record.name, record.audio, record.transcript) == ("m:1", tmp_path / "a.wav", "hello")
     assert (record.continuation, record.language) == ("", "")
 
@@ -27,7 +28,7 @@ def test_a_line_is_read_with_its_texts_stripped(tmp_path: Path) -> None:
 )
 def test_what_is_wrong_with_a_line_is_said(line: str, message: str) -> None:
     with pytest.raises(BadSampleError, match=message):
-        parse_line(line, "m:1", Path())
+        to_record(parse_line(line), "m:1", Path())
 
 
 def test_bytes_of_a_data_set_are_a_sound(tmp_path: Path) -> None:
