@@ -13,6 +13,8 @@ from agent.edge.statistics import Reception
 MAX_QUEUED_FRAMES = 500
 """Frames (10 s) kept for a reader that does not keep up; beyond, the oldest are dropped."""
 
+MAX_PACKETS_PER_SECOND = 500
+"""Opus's shortest frames make 400 (RFC 6716, section 2.1.4). What a caller sends beyond is not decoded: it would be at the others' cost."""
 
 STALL_SECONDS = 0.01
 """A timer that fires so late tells that the loop stood still, and that packets may wait in the socket."""
@@ -42,17 +44,18 @@ class Microphone:
         self._queue: asyncio.Queue[Frame | None] = asyncio.Queue()
         self._timer: asyncio.TimerHandle | None = None
         self._put_off = 0
+        self._credit = float(MAX_PACKETS_PER_SECOND)
+        self._credited = self._loop.time()
         self._closed = False
 
     def add(self, packet: RTPPacket) -> None:
         """Take a packet from the network."""
-        if self._closed:
+        now = self._loop.time()
+        if self._closed or not self._affordable(now):
             return
         if len(packet.payload) > PAUSE_BYTES:
             self.on_sound()
-        arrived = Packet(
-            packet.sequence_number, packet.timestamp, packet.payload_type, packet.payload, self._loop.time()
-        )
+        arrived = Packet(packet.sequence_number, packet.timestamp, packet.payload_type, packet.payload, now)
         self._give(self._stream.add(arrived))
         # The timer is left alone when it is early: moving it for every packet would cost more than one idle wake-up in 100 ms.
         if self._timer is None or self._timer.when() > self._stream.due:
@@ -82,6 +85,15 @@ class Microphone:
             self._queue.put_nowait(None)
             if self._timer:
                 self._timer.cancel()
+
+    def _affordable(self, now: float) -> bool:
+        """Whether one more packet is within the rate; what was saved up lasts for a second of them at once."""
+        earned = (now - self._credited) * MAX_PACKETS_PER_SECOND
+        self._credit, self._credited = min(self._credit + earned, MAX_PACKETS_PER_SECOND), now
+        if self._credit < 1:
+            return False
+        self._credit -= 1
+        return True
 
     def _arm(self, when: float) -> None:
         if self._timer:

@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 
 from agent.audio import dbfs
-from agent.edge.microphone import MAX_QUEUED_FRAMES, Microphone
+from agent.edge.microphone import MAX_PACKETS_PER_SECOND, MAX_QUEUED_FRAMES, Microphone
 from agent.simulation.loop import VirtualLoop, run
 from tests.edge.test_rtp import encode, tone
 
@@ -132,3 +132,21 @@ def test_nothing_is_left_to_run_once_closed():
     frames, timers = run(main())
     assert len(frames) == 1
     assert timers == []
+
+
+def test_a_flood_of_packets_is_not_decoded():
+    async def main():
+        microphone = Microphone()
+        packet, *_ = packets(0.2)
+        sent = 3 * MAX_PACKETS_PER_SECOND
+        for number in range(sent):
+            packet.sequence_number, packet.timestamp = number % 65536, 960 * number
+            microphone.add(packet)
+        taken = microphone.statistics.received
+        await asyncio.sleep(1.0)
+        for number in range(sent, sent + 10):
+            packet.sequence_number, packet.timestamp = number % 65536, 960 * number
+            microphone.add(packet)
+        return taken, microphone.statistics.received
+
+    assert run(main()) == (MAX_PACKETS_PER_SECOND, MAX_PACKETS_PER_SECOND + 10)
