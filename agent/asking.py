@@ -17,6 +17,7 @@ from agent.realtime.responses import (
     WantedAudio,
     WantedResponse,
 )
+from agent.realtime.tools import check
 
 AS_IN_SESSION = WantedResponse()
 
@@ -53,7 +54,7 @@ def ask(
 ) -> Ask:
     """What the session wants of the conversation as it stands, with a turn that may be over; `mark` ends an answer that was cut.
 
-    Raises EventError when `wanted` refers to an item that is not there.
+    Raises EventError when `wanted` refers to an item or a function that is not there.
     """
     given = conversation.said if wanted.input is None else _input(wanted, conversation)
     turns = tuple(told(message, mark) for message in (*given, *((turn,) if turn else ())))
@@ -63,6 +64,12 @@ def ask(
     if instructions:
         turns = Message("instructions", "system", (Text(instructions),)), *turns
     longest = wanted.max_output_tokens or session.max_output_tokens
+    tools = session.tools if wanted.tools is None else wanted.tools
+    choice = wanted.tool_choice or (session.tool_choice if wanted.tools is None else "auto")
+    try:
+        check(tools, choice)
+    except ValueError as error:
+        raise EventError("invalid_value", str(error), "response.tool_choice") from None
     return Ask(
         turns,
         Response(
@@ -72,7 +79,12 @@ def ask(
             audio=_audio(session, wanted.audio or WantedAudio()),
             metadata=wanted.metadata,
         ),
-        Options(max_tokens=None if longest == "inf" else longest, truncation=_truncation(session)),
+        Options(
+            max_tokens=None if longest == "inf" else longest,
+            truncation=_truncation(session),
+            tools=tools,
+            tool_choice=choice,
+        ),
     )
 
 

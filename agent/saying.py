@@ -83,6 +83,8 @@ class Saying:
                     self.stages.waiting.discard(self.output)
                     self.mark("first_token")
                     words = self.stages.prompts.not_understood if isinstance(piece, Noise) else piece
+                    if words == "":
+                        continue
                     if isinstance(words, str):
                         self.output.add(words)
                         await self._speak(chunker.push(words))

@@ -1,0 +1,382 @@
+"""The model calls functions: of the client, which answers them itself, and of the server, whose results are spoken."""
+
+import asyncio
+import json
+
+import pytest
+
+from agent.conversation import FunctionCall, FunctionOutput
+from agent.engine.scripted import ScriptedEngine
+from agent.prompts import Prompts
+from agent.realtime import events
+from agent.realtime.items import FunctionCallItem, Item
+from agent.realtime.tools import FunctionTool
+from agent.saying import ROUNDS
+from agent.simulation import call
+from agent.simulation.caller import Say, Send, Wait
+from agent.simulation.sound import ToneVoice
+from agent.stages import Stages
+from agent.tools import Tool, Toolbox
+
+WEATHER = '{"name": "weather", "parameters": {"place": "Bern"}}'
+OFFER = {
+    "type": "session.update",
+    "session": {"tools": [{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}]},
+}
+CREATE = Send('{"type":"response.create"}')
+
+
+def send(**event) -> Send:
+    return Send(json.dumps(event))
+
+
+class Model:
+    """An engine that says the next text each time it is asked, and notes what it was asked and told of."""
+
+    name = "model"
+
+    def __init__(self, *texts, first_token=0.1, per_token=0.01):
+        self.texts = list(texts)
+        self.asked, self.options = [], []
+        self._engine = ScriptedEngine(lambda messages: self.texts.pop(0), first_token, per_token)
+
+    async def prefill(self, messages, options, usage):
+        return await self._engine.prefill(messages, options, usage)
+
+    async def reply(self, messages, options, usage):
+        self.asked.append(messages)
+        self.options.append(options)
+        async for delta in self._engine.reply(messages, options, usage):
+            yield delta
+
+
+class Weather:
+    """A function that takes so many seconds, and counts how it ends."""
+
+    def __init__(self, seconds=0.0, result="grey"):
+        self.seconds, self.result = seconds, result
+        self.places, self.cancelled = [], 0
+
+    async def __call__(self, arguments):
+        self.places.append(arguments["place"])
+        try:
+            await asyncio.sleep(self.seconds)
+        except asyncio.CancelledError:
+            self.cancelled += 1
+            raise
+        if isinstance(self.result, Exception):
+            raise self.result
+        return self.result
+
+    def box(self, seconds=10.0):
+        function = FunctionTool(name="weather", description="Tell the weather")
+        return Toolbox({"weather": Tool(function, self)}, seconds)
+
+
+def simulate(script, model, weather=None, seconds=10.0, **prompts):
+    toolbox = weather.box(seconds) if weather else Toolbox()
+    return call.simulate(script, Stages(model, ToneVoice(), prompts=Prompts(**prompts), toolbox=toolbox))
+
+
+def sent(made, *kinds):
+    return [event for _, event in made.caller.log if isinstance(event, kinds)]
+
+
+def names(made, since=events.ResponseCreated):
+    """The types of the events from the first response on."""
+    types = [event.type for _, event in made.caller.log if not isinstance(event, events.TurnTrace | events.WordsTimed)]
+    return types[types.index("response.created") :]
+
+
+def history(made):
+    """What the conversation holds, in short."""
+
+    def short(message):
+        match message.content:
+            case (FunctionCall(name=name, arguments=arguments),):
+                return f"{name}({arguments})"
+            case (FunctionOutput(output=output),):
+                return f"= {output}"
+            case _:
+                return message.text
+
+    return [short(message) for message in made.session.conversation.messages]
+
+
+def done(made):
+    return [event.response for event in sent(made, events.ResponseDone)]
+
+
+# The client's functions.
+
+OFFERED = Send(json.dumps(OFFER))
+
+
+def test_a_call_for_the_client_has_the_events_that_clients_need():
+    made = simulate([OFFERED, Say(0.5), Wait(3)], Model(WEATHER))
+    deltas = len(sent(made, events.FunctionCallArgumentsDelta))
+    assert names(made) == [
+        "response.created",
+        "response.output_item.added",
+        "conversation.item.added",
+        *["response.function_call_arguments.delta"] * deltas,
+        "response.function_call_arguments.done",
+        "response.output_item.done",
+        "conversation.item.done",
+        "response.done",
+    ]
+    [added] = sent(made, events.OutputItemAdded)
+    [arguments] = sent(made, events.FunctionCallArgumentsDone)
+    [completed] = sent(made, events.OutputItemDone)
+    assert (added.item.name, added.item.arguments, added.item.status) == ("weather", "", "in_progress")
+    assert "".join(event.delta for event in sent(made, events.FunctionCallArgumentsDelta)) == arguments.arguments
+    assert (arguments.call_id, arguments.name) == (added.item.call_id, "weather")
+    assert completed.item == added.item.model_copy(update={"status": "completed", "arguments": '{"place": "Bern"}'})
+    assert done(made)[0].output == (completed.item,)
+    assert done(made)[0].status == "completed"
+    assert not made.caller.audible()
+
+
+def test_the_clients_result_is_answered():
+    prefix = [OFFERED, Say(0.5), Wait(3)]
+    [arguments] = sent(simulate(prefix, Model(WEATHER)), events.FunctionCallArgumentsDone)
+    item = {"type": "function_call_output", "call_id": arguments.call_id, "output": "grey"}
+    model = Model(WEATHER, "It is grey.")
+    made = simulate([*prefix, send(type="conversation.item.create", item=item), CREATE, Wait(4)], model)
+    assert history(made)[1:] == ['weather({"place": "Bern"})', "= grey", "It is grey."]
+    assert [message.role for message in model.asked[1]] == ["system", "user", "assistant", "tool"]
+    assert len(made.caller.audible()) == 1
+
+
+def test_words_before_a_call_are_a_message_of_their_own():
+    made = simulate([OFFERED, Say(0.5), Wait(4)], Model(f"One second. {WEATHER}"))
+    message, called = done(made)[0].output
+    assert isinstance(message, Item)
+    assert isinstance(called, FunctionCallItem)
+    assert message.content[0].transcript == "One second. "
+    assert [event.output_index for event in sent(made, events.OutputItemAdded)] == [0, 1]
+    assert {event.output_index for event in sent(made, events.TranscriptDelta)} == {0}
+    assert len(made.caller.audible()) == 1
+    assert history(made)[1:] == ["One second. ", 'weather({"place": "Bern"})']
+
+
+def test_several_calls():
+    made = simulate([OFFERED, Say(0.5), Wait(3)], Model(f"{WEATHER}; {WEATHER.replace('Bern', 'Basel')}"))
+    first, second = done(made)[0].output
+    assert (first.arguments, second.arguments) == ('{"place": "Bern"}', '{"place": "Basel"}')
+    assert first.call_id != second.call_id
+    items = [(event.previous_item_id, event.item.id) for event in sent(made, events.ItemAdded)]
+    assert [previous for previous, _ in items][1:] == [item for _, item in items][:-1]
+
+
+def test_a_call_with_wrong_arguments_is_not_the_clients_to_make_and_the_model_tries_again():
+    broken = WEATHER.replace('"Bern"', "Bern")
+    model = Model(broken, WEATHER)
+    made = simulate([OFFERED, Say(0.5), Wait(4)], model)
+    assert [item.status for item in done(made)[0].output] == ["incomplete", "completed"]
+    assert len(sent(made, events.FunctionCallArgumentsDone)) == 1
+    [_, wrong, told, _] = history(made)
+    assert wrong == 'weather({"place": Bern})'
+    assert "not valid JSON" in told
+    assert model.asked[1][-1].content[0].output == told.removeprefix("= ")
+
+
+def test_an_unknown_function_is_never_shown_and_the_model_is_told():
+    model = Model(WEATHER.replace("weather", "climate"), "I cannot tell.")
+    made = simulate([OFFERED, Say(0.5), Wait(4)], model)
+    assert [item.type for item in done(made)[0].output] == ["message"]
+    assert not sent(made, events.FunctionCallArgumentsDelta, events.FunctionCallArgumentsDone)
+    assert "there is no function 'climate'; there are: weather" in history(made)[2]
+    assert history(made)[-1] == "I cannot tell."
+
+
+def test_a_model_that_cannot_stop_calling_is_told_of_no_functions_in_the_end():
+    model = Model(*[WEATHER.replace("weather", "climate")] * ROUNDS)
+    made = simulate([OFFERED, Say(0.5), Wait(9)], model)
+    assert [options.tool_choice for options in model.options] == [*["auto"] * (ROUNDS - 1), "none"]
+    assert done(made)[0].status == "completed"
+
+
+def test_the_choice_of_a_function_holds_for_the_first_round():
+    weather, model = Weather(), Model(WEATHER, "Grey.")
+    made = simulate([send(type="response.create", response={"tool_choice": "required"}), Wait(3)], model, weather)
+    assert [options.tool_choice for options in model.options] == ["required", "auto"]
+    assert not sent(made, events.Error)
+
+
+def test_the_choice_of_a_function_that_is_not_there_is_refused():
+    choice = {"type": "function", "name": "climate"}
+    made = simulate([OFFERED, send(type="response.create", response={"tool_choice": choice}), Wait(1)], Model())
+    [error] = sent(made, events.Error)
+    assert "climate" in error.error.message
+
+
+# The server's functions.
+
+
+def test_the_servers_result_is_spoken():
+    weather, model = Weather(0.2), Model(WEATHER, "It is grey.")
+    made = simulate([Say(0.5), Wait(4)], model, weather)
+    assert weather.places == ["Bern"]
+    assert history(made)[1:] == ['weather({"place": "Bern"})', "= grey", "It is grey."]
+    assert model.asked[1][2:] == tuple(made.session.conversation.messages[1:3])
+    assert model.options[0].tools == weather.box().functions
+    [response] = done(made)
+    assert [item.type for item in response.output] == ["message"]
+    assert response.usage.output_tokens == len(WEATHER.split()) + 3
+    assert len(made.caller.audible()) == 1
+    assert made.traces[0].status == "completed"
+
+
+def test_the_client_sees_the_servers_calls_as_items_but_has_nothing_to_do():
+    made = simulate([Say(0.5), Wait(4)], Model(WEATHER, "It is grey."), Weather())
+    types = [event.item.type for event in sent(made, events.ItemDone)]
+    assert types == ["message", "function_call", "function_call_output", "message"]
+    assert not sent(made, events.FunctionCallArgumentsDelta, events.FunctionCallArgumentsDone)
+    assert {event.item.type for event in sent(made, events.OutputItemAdded, events.OutputItemDone)} == {"message"}
+    items = [(event.previous_item_id, event.item.id) for event in sent(made, events.ItemAdded)]
+    assert [previous for previous, _ in items][1:] == [item for _, item in items][:-1]
+
+
+def test_the_clients_function_goes_before_the_servers_of_the_same_name():
+    weather = Weather()
+    made = simulate([OFFERED, Say(0.5), Wait(3)], Model(WEATHER), weather)
+    assert weather.places == []
+    assert len(sent(made, events.FunctionCallArgumentsDone)) == 1
+
+
+@pytest.mark.parametrize(
+    ("weather", "told"),
+    [
+        (Weather(result=OSError("no network")), "OSError: no network"),
+        (Weather(result=ValueError("no such place")), "no such place"),
+        (Weather(seconds=1000), "did not answer within 2 seconds"),
+    ],
+)
+def test_a_function_that_raises_or_hangs_is_told_to_the_model(weather, told):
+    made = simulate([Say(0.5), Wait(6)], Model(WEATHER, "I cannot tell."), weather, seconds=2.0)
+    assert told in history(made)[2]
+    assert history(made)[-1] == "I cannot tell."
+    assert done(made)[0].status == "completed"
+
+
+def test_an_answer_that_is_withdrawn_calls_nothing():
+    weather, model = Weather(), Model(WEATHER, WEATHER, "It is grey.", first_token=0)
+    made = simulate([Say(0.5), Wait(0.4), Say(0.5), Wait(4)], model, weather)
+    assert len(model.asked) == 3
+    assert weather.places == ["Bern"]
+    assert history(made)[1:] == ['weather({"place": "Bern"})', "= grey", "It is grey."]
+
+
+def test_nothing_is_called_before_the_turn_is_over():
+    weather, model = Weather(), Model(WEATHER, "It is grey.", first_token=0, per_token=0)
+    made = simulate([Say(1.0), Wait(4)], model, weather)
+    assert made.traces[0].hit
+    [ended] = made.caller.times(events.SpeechStopped)
+    assert min(time for time, event in made.caller.log if isinstance(event, events.ItemAdded)) >= ended
+    assert simulate([Say(1.0), Wait(0.4)], Model(WEATHER), Weather()).session.conversation.messages == []
+
+
+def test_a_call_for_the_client_waits_for_the_end_of_the_turn():
+    made = simulate([OFFERED, Say(1.0), Wait(4)], Model(WEATHER, first_token=0, per_token=0))
+    [ended] = made.caller.times(events.SpeechStopped)
+    kinds = (events.ResponseCreated, events.OutputItemAdded, events.FunctionCallArgumentsDelta)
+    assert min(time for time, event in made.caller.log if isinstance(event, kinds)) >= ended
+
+
+# Fillers.
+
+
+def test_a_slow_function_is_bridged_and_the_filler_is_part_of_what_was_said():
+    model = Model(WEATHER, "It is grey.")
+    made = simulate([Say(0.5), Wait(6)], model, Weather(3.0), filler="One moment.", filler_after=1.0)
+    (first, _), (second, _) = made.caller.audible()
+    assert first == pytest.approx(0.5 + 0.5 + 1.0, abs=0.25)
+    assert second == pytest.approx(1.0 + 3.0, abs=0.35)
+    assert history(made)[1:] == ['weather({"place": "Bern"})', "One moment.", "= grey", "It is grey."]
+    assert [message.role for message in model.asked[1]] == ["system", "user", "assistant", "assistant", "tool"]
+    assert [item.type for item in done(made)[0].output] == ["message", "message"]
+
+
+@pytest.mark.parametrize("seconds", [0.3, 0.95])
+def test_a_quick_function_needs_no_filler(seconds):
+    made = simulate([Say(0.5), Wait(5)], Model(WEATHER, "Grey."), Weather(seconds), filler="One moment.")
+    assert "One moment." not in history(made)
+    assert len(made.caller.audible()) == 1
+
+
+def test_an_answer_that_has_begun_needs_no_filler():
+    model = Model(f"Let me look. {WEATHER}", "Grey.")
+    made = simulate([Say(0.5), Wait(9)], model, Weather(3.0), filler="One moment.")
+    assert "One moment." not in history(made)
+
+
+def test_a_filler_that_is_interrupted_is_kept_as_far_as_it_was_heard():
+    weather = Weather(6.0)
+    script = [Say(0.5), Wait(0.5 + 1.0 + 0.8), Say(0.6), Wait(3)]
+    filler = "One moment please while I look."
+    made = simulate(script, Model(WEATHER, "Yes?"), weather, filler=filler, filler_after=1.0)
+    said = history(made)
+    heard = said[2]
+    assert heard != filler
+    assert filler.startswith(heard)
+    assert heard.startswith("One moment")
+    assert weather.cancelled == 1
+    [cut] = sent(made, events.ItemTruncated)
+    assert cut.item_id == made.session.conversation.messages[2].id
+    assert "interrupted" in said[3]
+    assert said[-1] == "Yes?"
+
+
+# Interruptions.
+
+
+def test_a_caller_who_speaks_while_a_function_runs_cancels_it():
+    weather, model = Weather(5.0), Model(WEATHER, "Yes?")
+    made = simulate([Say(0.5), Wait(1.5), Say(0.6), Wait(3)], model, weather)
+    assert weather.cancelled == 1
+    assert done(made)[0].status == "cancelled"
+    said = history(made)
+    assert said[1] == 'weather({"place": "Bern"})'
+    assert "the caller interrupted" in said[2]
+    assert said[-1] == "Yes?"
+    assert [message.role for message in model.asked[1]][1:] == ["user", "assistant", "tool", "user"]
+
+
+def test_a_call_that_is_cut_off_is_not_the_clients_to_make():
+    slow = Model(WEATHER, "Yes?", first_token=1.0, per_token=0.5)
+    made = simulate([OFFERED, Say(0.5), Wait(2.0), Say(0.6), Wait(4)], slow)
+    assert [item.status for item in done(made)[0].output] == ["incomplete"]
+    assert not sent(made, events.FunctionCallArgumentsDone)
+    assert history(made)[-1] == "Yes?"
+    assert not any("weather" in text for text in history(made))
+
+
+def test_an_answer_after_a_call_is_cut_to_what_was_heard():
+    story = " ".join(f"word{n}" for n in range(20)) + "."
+    model = Model(f"Let me look. {WEATHER}", story, "Yes?", per_token=0)
+    made = simulate([Say(0.5), Wait(3.0), Say(0.6), Wait(4)], model, Weather())
+    said = history(made)
+    assert said[1] == "Let me look. "
+    assert story.startswith(said[4])
+    assert 2 <= len(said[4].split()) < 19
+    [cut] = sent(made, events.ItemTruncated)
+    message = made.session.conversation.messages[4]
+    assert cut.item_id == message.id
+    assert cut.audio_end_ms == pytest.approx(250 * len(said[4].split()), abs=250)
+
+
+# Noise.
+
+
+def test_noise_is_not_understood():
+    made = simulate([Say(0.5), Wait(4)], Model("((noise))"), not_understood="Pardon?")
+    assert history(made)[1:] == ["Pardon?"]
+    assert len(made.caller.audible()) == 1
+
+
+def test_noise_may_go_without_an_answer():
+    made = simulate([Say(0.5), Wait(4)], Model("((noise))"), not_understood="")
+    assert len(history(made)) == 1
+    assert done(made)[0].output == ()
+    assert not made.caller.audible()
