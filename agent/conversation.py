@@ -55,6 +55,9 @@ class Message:
     timing: "Timing | None" = field(default=None, compare=False, repr=False)
     """When its words end; None: the agent did not say it."""
 
+    transcript: str | None = field(default=None, compare=False)
+    """The words of its audio, where they are known."""
+
     @property
     def size(self) -> int:
         """Bytes that it takes, about."""
@@ -151,6 +154,18 @@ class Conversation:
     def find(self, item_id: str) -> Message | None:
         """The message of that id, unless it was forgotten."""
         return next((message for message in self.messages if message.id == item_id), None)
+
+    def answer_to(self, item_id: str) -> str:
+        """The agent's words right after a message; empty if it has said nothing there."""
+        ids = [message.id for message in self.messages]
+        after = self.messages[ids.index(item_id) + 1 :][:1] if item_id in ids else []
+        return "".join(message.text for message in after if message.role == "assistant")
+
+    def transcribe(self, item_id: str, text: str) -> None:
+        """Note what was said in a message, unless it was forgotten."""
+        self.messages = [
+            replace(message, transcript=text) if message.id == item_id else message for message in self.messages
+        ]
 
     def remove(self, item_id: str) -> None:
         """Forget the message of that id."""

@@ -128,7 +128,7 @@ def _as_message_item(message: Message) -> Item:
 def _as_content(message: Message, part: Text | Audio | FunctionCall | FunctionOutput) -> Content:
     match part:
         case Audio():
-            return InputAudio()
+            return InputAudio(transcript=message.transcript)
         case Text(text) if message.timing:
             return OutputAudio(transcript=text)
         case Text(text) if message.role == "assistant":

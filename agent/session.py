@@ -24,6 +24,7 @@ from agent.realtime.objects import EventError, SemanticVAD, ServerVAD, SessionOb
 from agent.realtime.responses import WantedResponse
 from agent.realtime.vendor import Pong
 from agent.stages import Stages
+from agent.transcribing import Transcribing
 from agent.turn import (
     OverlapEnded,
     OverlapStarted,
@@ -61,15 +62,19 @@ class Session:
         numbers = itertools.count(1)
         self._items = Items(edge, self.conversation, numbers)
         self._answering = Answering(edge, stages, self.conversation, session.id, self._tasks, numbers)
+        self._transcribing = Transcribing(
+            edge, stages.engine, self.conversation, lambda: self._answering.generating is not None
+        )
 
     async def run(self) -> None:
         """Serve the call until the caller hangs up; a bug in any of its tasks ends it and is raised."""
         self._edge.send(events.SessionCreated(session=self._session))
         async with self._tasks:
-            client = self._tasks.create_task(self._obey())
+            beside = [self._tasks.create_task(each) for each in (self._obey(), self._transcribing.run())]
             async for frame in self._edge.frames():
                 self._hear(frame)
-            client.cancel()
+            for task in beside:
+                task.cancel()
             self._answering.end()
 
     # Turns.
@@ -115,7 +120,7 @@ class Session:
                 self._answering.withdraw()
             case TurnEnded(end=end):
                 self._edge.send(events.SpeechStopped(audio_end_ms=_wire_ms(end), item_id=self._speech_item))
-                self._commit(event)
+                self._transcribing.put(self._commit(event), self._session.audio.input.transcription)
                 if detection and detection.create_response:
                     since, pauses = self._hearing.time(event.speech_end), tuple(self._hearing.pauses)
                     wait = Wait(since, event.silence, self._hearing.end_of_turn, pauses)
@@ -135,12 +140,13 @@ class Session:
         self._commit(turn)
         self._answering.answer(self._ask())
 
-    def _commit(self, turn: TurnEnded) -> None:
+    def _commit(self, turn: TurnEnded) -> Message:
         """Make a turn's audio an item of the conversation."""
         item_id = self._speech_item or self._items.new_id()
         speech = self._speech or Message(item_id, "user", (Audio(self._hearing.audio(turn)),))
         self._speech_item, self._speech = "", None
         self._items.commit(speech)
+        return speech
 
     def _ask(self, turn: Message | None = None, words: str = "") -> Ask:
         """What the session wants now: an answer to the conversation and a turn that may be over, or so many words."""
@@ -184,7 +190,8 @@ class Session:
             case client_events.InputAudioBufferAppend():
                 raise EventError("invalid_value", "This call's audio comes over WebRTC, not in events.", "type")
             case client_events.InputAudioBufferCommit():
-                self._commit(self._hearing.commit())
+                turn = self._commit(self._hearing.commit())
+                self._transcribing.put(turn, self._session.audio.input.transcription)
             case client_events.InputAudioBufferClear():
                 self._hearing.clear()
                 self._edge.send(events.InputAudioBufferCleared())

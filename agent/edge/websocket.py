@@ -25,12 +25,12 @@ from agent.realtime.events import (
     ServerEvent,
     SessionCreated,
     SessionUpdated,
-    TurnTrace,
     refuse,
     serialise,
 )
 from agent.realtime.objects import PCM, AudioFormat, EventError
 from agent.realtime.responses import AudioPart, Response, ResponseAudio
+from agent.realtime.vendor import TurnTrace
 
 MAX_EVENT_BYTES = 20 * 1024 * 1024 + 4096
 """Largest event that is taken: 15 MiB of audio, OpenAI's limit for one append, as base64."""

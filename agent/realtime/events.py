@@ -1,7 +1,4 @@
-"""The OpenAI Realtime events that the server sends (GA shape), and how they are written as JSON; no I/O.
-
-Ours are `parley.trace`, the marks of a turn, after its `response.done`; `parley.words`, for captions; and `parley.pong`, which compares clocks.
-"""
+"""The OpenAI Realtime events that the server sends (GA shape), and how they are written as JSON; no I/O."""
 
 import json
 import time
@@ -12,6 +9,8 @@ from pydantic import BaseModel, Field
 from agent.realtime.items import AnyItem
 from agent.realtime.objects import ErrorDetails, EventError, SessionObject
 from agent.realtime.responses import AudioPart, Response, TextPart
+from agent.realtime.transcription import TranscriptionCompleted, TranscriptionDelta, TranscriptionFailed
+from agent.realtime.vendor import Pong, TurnTrace, WordsTimed
 
 
 class SessionCreated(BaseModel, frozen=True):
@@ -265,49 +264,6 @@ class OutputAudioBuffer(BaseModel, frozen=True):
     response_id: str
 
 
-class SpokenWord(BaseModel, frozen=True):
-    """A word's end: after `ms` of the response's speech, `text` characters of its transcript were said."""
-
-    text: int
-    ms: int
-
-
-class WordsTimed(BaseModel, frozen=True):
-    """Vendor event: when words that are about to be played will have been said, for captions that follow the voice."""
-
-    type: Literal["parley.words"] = "parley.words"
-    response_id: str
-    words: tuple[SpokenWord, ...]
-
-
-class TurnTrace(BaseModel, frozen=True):
-    """Vendor event: when each stage of a turn happened, in milliseconds from `speech_stopped` (or the turn's first mark).
-
-    `heard` are the words that were played: an answer can be cut after its `response.done`, and no other event tells them then.
-    The turn was over after `wait_ms` of silence, with the engine's probability `end_of_turn` of it, where there was one.
-    `tries` answers were prepared before the turn was over; `hit` tells that the last of them was used, which saved `saved_ms`.
-    """
-
-    type: Literal["parley.trace"] = "parley.trace"
-    response_id: str
-    status: str
-    marks: dict[str, float]
-    heard: str
-    wait_ms: int | None
-    end_of_turn: float | None
-    tries: int
-    hit: bool
-    saved_ms: float
-
-
-class Pong(BaseModel, frozen=True):
-    """Vendor event: the answer to a `parley.ping`, with its `client_ms` and the server's clock when it came."""
-
-    type: Literal["parley.pong"] = "parley.pong"
-    client_ms: float
-    server_ms: float
-
-
 class Error(BaseModel, frozen=True):
     """Something was refused or failed; the call goes on."""
 
@@ -329,6 +285,9 @@ ServerEvent = (
     | ItemTruncated
     | ItemRetrieved
     | ItemDeleted
+    | TranscriptionDelta
+    | TranscriptionCompleted
+    | TranscriptionFailed
     | ResponseCreated
     | ResponseDone
     | OutputItemAdded

@@ -1,0 +1,120 @@
+"""What the caller said, in words, for those who read along. The model that hears is asked for them once it has answered.
+
+Off the path: a turn is written down when no answer of its call is being made, at the engine's lowest priority. A model that was not
+taught to repeat may answer instead; what cannot be what was said is told as a failure, and nothing of it is shown.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from difflib import SequenceMatcher
+
+from agent.audio import INPUT_RATE
+from agent.conversation import Audio, Conversation, Message, Text
+from agent.edge import Edge
+from agent.engine import Engine, EngineError, Options, Usage
+from agent.realtime.objects import Transcription
+from agent.realtime.transcription import (
+    InputTokenDetails,
+    TranscriptionCompleted,
+    TranscriptionDelta,
+    TranscriptionError,
+    TranscriptionFailed,
+    TranscriptionUsage,
+)
+
+PROMPT = "Repeat exactly what was said, word for word, in the language it was said in. Add nothing:\n"
+
+MAX_WAITING = 16
+"""Turns that wait to be written down; of more, the oldest fails."""
+
+PAUSE = 0.1
+"""Seconds in which a client may ask for the answer, and after which it is looked again whether one is still being made."""
+
+FASTEST = 6.0
+"""Words per second that can be said; fast speech has 4 to 5."""
+
+ALIKE = 0.9
+"""How like the answer, 0 to 1, a transcript must be to be taken for it."""
+
+
+@dataclass
+class Transcribing:
+    """Writes down the turns of one call."""
+
+    edge: Edge
+    engine: Engine
+    conversation: Conversation
+    busy: Callable[[], bool]
+    """Whether an answer is being made."""
+    _waiting: asyncio.Queue[tuple[Message, Transcription]] = field(default_factory=asyncio.Queue)
+
+    def put(self, turn: Message, wanted: Transcription | None) -> None:
+        """What the caller said; with None it is not written down."""
+        if wanted is None:
+            return
+        self._waiting.put_nowait((turn, wanted))
+        if self._waiting.qsize() > MAX_WAITING:
+            oldest, _ = self._waiting.get_nowait()
+            self._fail(oldest, "the engine has had no time for it")
+
+    async def run(self) -> None:
+        """Write down turn by turn, until cancelled."""
+        while True:
+            turn, wanted = await self._waiting.get()
+            await asyncio.sleep(PAUSE)
+            while self.busy():  # noqa: ASYNC110  answers come and go, an event for each would tell no more
+                await asyncio.sleep(PAUSE)
+            await self._transcribe(turn, wanted)
+
+    async def _transcribe(self, turn: Message, wanted: Transcription) -> None:
+        usage, seconds = Usage(), _seconds(turn)
+        options = Options(max_tokens=16 + round(2 * FASTEST * seconds), off_path=True)
+        try:
+            text = "".join([delta async for delta in self.engine.reply(request(turn, wanted), options, usage)]).strip()
+        except EngineError as error:
+            self._fail(turn, str(error))
+            return
+        if fault := _fault(text, seconds, usage, self.conversation.answer_to(turn.id)):
+            self._fail(turn, fault)
+            return
+        self.conversation.transcribe(turn.id, text)
+        self.edge.send(TranscriptionDelta(item_id=turn.id, delta=text, model=self.engine.name))
+        counts = TranscriptionUsage(
+            total_tokens=usage.text + usage.audio + usage.output,
+            input_tokens=usage.text + usage.audio,
+            output_tokens=usage.output,
+            input_token_details=InputTokenDetails(text_tokens=usage.text, audio_tokens=usage.audio),
+        )
+        self.edge.send(TranscriptionCompleted(item_id=turn.id, transcript=text, usage=counts, model=self.engine.name))
+
+    def _fail(self, turn: Message, why: str) -> None:
+        error = TranscriptionError(code="transcription_failed", message=f"No transcript: {why}.")
+        self.edge.send(TranscriptionFailed(item_id=turn.id, error=error, model=self.engine.name))
+
+
+def request(turn: Message, wanted: Transcription) -> tuple[Message, ...]:
+    """What the engine is asked: the caller's audio after the order to repeat it, and the words that the client expects."""
+    expected = Message("expected", "system", (Text(f"Words that may occur: {wanted.prompt}"),))
+    audio = tuple(part for part in turn.content if isinstance(part, Audio))
+    order = Message("transcription", "user", (Text(PROMPT), *audio))
+    return (expected, order) if wanted.prompt else (order,)
+
+
+def _fault(text: str, seconds: float, usage: Usage, answer: str) -> str | None:
+    """Why a text cannot be what was said in so many seconds; None if it can."""
+    if not any(character.isalnum() for character in text):
+        return "the model gave no words"
+    if not usage.complete or len(text.split()) > FASTEST * seconds + 2:
+        return "the model gave more words than can have been said"
+    if answer and SequenceMatcher(None, _plain(text), _plain(answer)).ratio() > ALIKE:
+        return "the model answered instead of repeating"
+    return None
+
+
+def _plain(text: str) -> str:
+    return "".join(character for character in text.casefold() if character.isalnum())
+
+
+def _seconds(turn: Message) -> float:
+    return sum(part.samples.size for part in turn.content if isinstance(part, Audio)) / INPUT_RATE
