@@ -93,6 +93,12 @@ class Page:
         await self.command("Page.navigate", url=url)
         await self.until("document.readyState === 'complete'")
 
+    async def reload(self) -> None:
+        """Load the page anew, as its reader would, and wait until its scripts have run."""
+        await self.run("window.left = true")
+        await self.command("Page.reload")
+        await self.until("!window.left && document.readyState === 'complete'")
+
     async def run(self, script: str) -> Any:
         """The value of an expression; a promise is awaited."""
         reply = await self.command(

@@ -28,7 +28,7 @@ export class Recorder {
   /** @param {Sound} sound */
   push(sound) {
     this.#tape.push(sound);
-    if (this.#answer && sound.time > this.#answer.to) this.#finish();
+    if (this.#answer && sound.time > this.#answer.to) this.end();
   }
 
   /** The caller began a turn by hand. */
@@ -52,7 +52,7 @@ export class Recorder {
         this.#pressed = 0;
         break;
       case 'output_audio_buffer.started':
-        this.#finish();
+        this.end();
         this.#answer = { id: event.response_id, from: this.#tape.time, to: Infinity };
         break;
       case 'output_audio_buffer.stopped':
@@ -63,16 +63,17 @@ export class Recorder {
     }
   }
 
+  /** No more sound comes: keep what was heard of the answer. */
+  end() {
+    if (this.#answer) this.#keep(`agent ${this.#answer.id}`, this.#tape.cut('agent', this.#answer.from, this.#answer.to));
+    this.#answer = null;
+  }
+
   /**
    * @param {string} item
    * @param {number} from
    */
   #caller(item, from) {
     this.#keep(`caller ${item}`, this.#tape.cut('mic', from, this.#tape.time));
-  }
-
-  #finish() {
-    if (this.#answer) this.#keep(`agent ${this.#answer.id}`, this.#tape.cut('agent', this.#answer.from, this.#answer.to));
-    this.#answer = null;
   }
 }
