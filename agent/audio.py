@@ -148,6 +148,39 @@ class SampleHistory:
         return held[max(start - oldest, 0) : max(end - oldest, 0)].copy()
 
 
+class TimeLine:
+    """Pieces of sound at 16 kHz, each in its place, with silence between them."""
+
+    NEAR = 0.05
+    """Seconds that a piece may be late and still follows the one before without a gap: jitter."""
+
+    def __init__(self) -> None:
+        self.end = 0
+        """Samples from the start to the end of the last piece."""
+        self.taken = 0
+        """Samples that were taken off the start."""
+        self._line: Samples = np.zeros(0, np.int16)
+
+    def add(self, samples: Samples, time: float) -> None:
+        """Put [n] samples where so many seconds are over, or at the end where that is later."""
+        gap = round(time * INPUT_RATE) - self.end
+        silence = np.zeros(gap if gap > self.NEAR * INPUT_RATE else 0, np.int16)
+        self._line = np.concatenate([self._line, silence, samples])
+        self.end = self.taken + self._line.size
+
+    def cut(self, time: float) -> None:
+        """Drop what lies beyond so many seconds."""
+        self._line = self._line[: max(0, round(time * INPUT_RATE) - self.taken)]
+        self.end = self.taken + self._line.size
+
+    def take(self, count: int) -> Samples:
+        """The next [count] samples, silence where there is nothing."""
+        taken, self._line = self._line[:count], self._line[count:]
+        self.taken += count
+        self.end = max(self.end, self.taken)
+        return np.pad(taken, (0, count - taken.size))
+
+
 def onset(samples: Samples) -> int:
     """Index of the first of [n] samples louder than 32, -60 dBFS; n if all are quiet."""
     loud = (samples > 32) | (samples < -32)

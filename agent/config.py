@@ -16,7 +16,8 @@ from pydantic_settings import (
 )
 
 from agent.prompts import Prompts
-from agent.reply import Speculation
+from agent.stages import Speculation
+from agent.tools import ToolSettings
 from agent.trace import Budget
 from agent.turn import TurnSettings
 
@@ -125,6 +126,9 @@ class Settings(BaseSettings):
     speculation: Speculation = Speculation()
     """How far answers are prepared before it is."""
 
+    tools: ToolSettings = ToolSettings()
+    """Functions that the server runs for the model; a client's own need no setting."""
+
     ice_servers: tuple[IceServer, ...] = ()
     """STUN and TURN servers; none are needed on one machine or one network."""
 
@@ -159,6 +163,13 @@ class Settings(BaseSettings):
 
     call_seconds: Annotated[float, Field(gt=0)] = 3600.0
     """Longest call (OpenAI's limit is 60 minutes, too)."""
+
+    record: Path | None = None
+    """A folder, kept for its owner only, in which calls are recorded: both sides' sound, the events and the traces. Left out: nothing is.
+    Tell your callers."""
+
+    record_calls: Annotated[int, Field(ge=1)] = 100
+    """Recordings that are kept, of 10 minutes at most; the oldest are dropped."""
 
     @model_validator(mode="after")
     def _guard(self) -> Self:

@@ -10,7 +10,7 @@ import logging
 import secrets
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from aiohttp import web
@@ -30,8 +30,9 @@ from agent.realtime.objects import (
     SessionObject,
     update_session,
 )
-from agent.reply import Stages
+from agent.recording import Recording, recorded
 from agent.session import Session, turn_detection, turn_settings
+from agent.stages import Stages
 from agent.trace import Trace
 from agent.tts import TTS
 from agent.vad import VAD
@@ -152,7 +153,9 @@ class Server:
         _log.info("%s began; %d in progress", session.id, len(self.calls))
         try:
             async with asyncio.timeout(self.settings.call_seconds):
-                await Session(edge, self._stages(session), hearing, session).run()
+                stages = self._stages(session)
+                with recorded(edge, self._recording(session, stages), stages.traces) as kept:
+                    await Session(kept, stages, hearing, session).run()
         except TimeoutError:
             _log.info("%s reached the longest time of a call", session.id)
         except Exception:  # noqa: BLE001 the only one: a call is a fault domain
@@ -165,6 +168,21 @@ class Server:
                 metrics.add(self.ended, edge.media)
                 _log.info("%s %s", session.id, edge.media)
             _log.info("%s ended; %d in progress", session.id, len(self.calls))
+
+    def _recording(self, session: SessionObject, stages: Stages) -> Recording | None:
+        """Where a call is kept, and what it begins with; None: it is not."""
+        if self.settings.record is None:
+            return None
+        about = {
+            "id": session.id,
+            "session": session.model_dump(mode="json"),
+            "voice": stages.voice.name,
+            "vad": self.settings.vad,
+            "turn": asdict(self.settings.turn),
+            "prompts": asdict(stages.prompts),
+            "speculation": asdict(stages.speculation),
+        }
+        return Recording(self.settings.record, self.settings.record_calls, about)
 
     def _turn_ended(self, trace: Trace) -> None:
         """Add to a turn what its call's audio went through since the turn before."""

@@ -111,6 +111,7 @@ class PacedSpeaker:
         frame = None if self._held else self._playout.pull()
         self.level = -96.0 if frame is None else dbfs(frame)
         if frame is not None:
+            self.on_audio(frame, self.rate)
             now = asyncio.get_running_loop().time()
             self._times.append(now)
             if not self._started.is_set():

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 
 from agent.hearing import Hearing
 from agent.realtime.objects import AudioInput, SessionAudio, SessionObject
-from agent.reply import Stages
-from agent.session import Session, turn_detection
+from agent.session import Session, turn_detection, turn_settings
 from agent.simulation.caller import Caller, Script
 from agent.simulation.loop import run
 from agent.simulation.sound import LevelVAD
+from agent.stages import Stages
 from agent.trace import Trace
 from agent.turn import TurnSettings
 from agent.vad import VAD
@@ -30,26 +30,27 @@ def simulate(
     stages: Stages,
     settings: TurnSettings | None = None,
     vad: VAD | None = None,
-    instructions: str = "Be brief.",
+    session: SessionObject | None = None,
 ) -> Call:
     """Run a whole call. Raises DeadlockError where it would hang; a bug in the call is raised as it is in real time."""
     turn = settings or TurnSettings()
+    begun = session or opening(stages, turn, "Be brief.")
 
     async def call() -> Call:
         caller = Caller(script)
-        detection = AudioInput(turn_detection=turn_detection(turn))
-        session = Session(
-            caller,
-            stages,
-            Hearing(vad or LevelVAD(), turn, stages.judgement),
-            SessionObject(
-                id="call",
-                model=stages.engine.name,
-                instructions=instructions,
-                audio=SessionAudio(input=detection),
-            ),
-        )
+        hearing = Hearing(vad or LevelVAD(), turn, stages.judgement)
+        if begun.audio.input.turn_detection != turn_detection(turn):
+            hearing.detect(turn_settings(begun, turn))
+        session = Session(caller, stages, hearing, begun)
         await session.run()
         return Call(caller, session, list(stages.traces), asyncio.get_running_loop().time())
 
     return run(call())
+
+
+def opening(stages: Stages, turn: TurnSettings, instructions: str) -> SessionObject:
+    """What a call begins with."""
+    detection = AudioInput(turn_detection=turn_detection(turn))
+    return SessionObject(
+        id="call", model=stages.engine.name, instructions=instructions, audio=SessionAudio(input=detection)
+    )

@@ -16,13 +16,13 @@ from agent.conversation import Message
 from agent.endpointing import Judgement
 from agent.engine import Engine
 from agent.engine.scripted import ScriptedEngine
-from agent.reply import Stages
 from agent.simulation.blocking import BlockingEngine, BlockingVoice, Worker
-from agent.simulation.call import Call, simulate
+from agent.simulation.call import Call, opening, simulate
 from agent.simulation.expectations import Outcome
 from agent.simulation.history import history
 from agent.simulation.scenario import EngineSettings, Scenario, ScenarioError, VoiceSettings
 from agent.simulation.sound import LevelVAD, ToneVoice, noise, syllables
+from agent.stages import Stages
 from agent.tts import TTS
 from agent.vad import VAD
 
@@ -40,7 +40,8 @@ def play(scenario: Scenario, folder: Path) -> Outcome:
     """Run a scenario whose sound files are in a folder. Raises ScenarioError, or ValueError when a model or voice cannot be loaded."""
     sounds = asyncio.run(sounds_of(scenario, folder))
     with cast(scenario) as stages:
-        call = simulate(scenario.script(sounds), stages, scenario.turn, detector(scenario)(), scenario.instructions)
+        session = opening(stages, scenario.turn, scenario.instructions)
+        call = simulate(scenario.script(sounds), stages, scenario.turn, detector(scenario)(), session)
     return outcome(call, gap(scenario))
 
 

@@ -1,22 +1,33 @@
 """The shorthand of the tests: a call with a scripted engine, a voice of tones and a detector of levels."""
 
 from agent.endpointing import Judgement
+from agent.hearing import Hearing
 from agent.prompts import Prompts
-from agent.reply import Speculation, Stages
+from agent.session import Session
 from agent.simulation import call
-from agent.simulation.sound import ToneVoice
+from agent.simulation.sound import LevelVAD, ToneVoice
+from agent.stages import Speculation, Stages
 from agent.turn import TurnSettings
 
 
-def simulate(script, engine, voice=None, settings=None, speculation=None, prompts=None) -> call.Call:
-    """Run a whole call in virtual time."""
-    settings = settings or TurnSettings()
-    judgement = Judgement(calibrated=settings.calibrated)
-    stages = Stages(
+def stages_of(engine, voice=None, settings=None, speculation=None, prompts=None) -> Stages:
+    """What answers."""
+    return Stages(
         engine,
         voice or ToneVoice(),
         speculation or Speculation(),
         prompts=prompts or Prompts(),
-        judgement=judgement,
+        judgement=Judgement(calibrated=(settings or TurnSettings()).calibrated),
     )
-    return call.simulate(script, stages, settings)
+
+
+def session_of(edge, stages, settings=None, vad=None) -> Session:
+    """A session on an edge of the test's own."""
+    settings = settings or TurnSettings()
+    hearing = Hearing(vad or LevelVAD(), settings, stages.judgement)
+    return Session(edge, stages, hearing, call.opening(stages, settings, "Be brief."))
+
+
+def simulate(script, engine, voice=None, settings=None, speculation=None, prompts=None) -> call.Call:
+    """Run a whole call in virtual time."""
+    return call.simulate(script, stages_of(engine, voice, settings, speculation, prompts), settings)

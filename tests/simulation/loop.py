@@ -1,2 +1,2 @@
-from agent.simulation.loop import *  # noqa: F401, F403
-from agent.simulation.loop import DeadlockError, VirtualLoop, run  # noqa: F401, F403
+from agent.simulation.loop import *  # noqa: F403
+from agent.simulation.loop import DeadlockError, VirtualLoop, run  # noqa: F401

@@ -108,7 +108,8 @@ BROKEN = {
     CALL + "[voice]\nspeed = 2": ":8: voice.speed: there is no such key",
     CALL.replace('says = "Hello."', 'plays = "none.wav"'): "no such file",
     CALL + 'speech = "no-such-voice"': "no-such-voice",
-    CALL.replace("Hello.", "Hello, how are you? " * 5) + 'speech = "en-us"': "caller 1 is not over when the call is: it ends at",
+    CALL.replace("Hello.", "Hello, how are you? " * 5)
+    + 'speech = "en-us"': "caller 1 is not over when the call is: it ends at",
 }
 
 
