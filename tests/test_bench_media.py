@@ -53,10 +53,11 @@ def test_speech_without_end_has_no_clicks():
 
 @pytest.mark.slow
 def test_a_short_run_gives_every_figure_with_its_twin(capsys):
-    assert main(["--seconds", "3", "--calls", "1", "--json"]) == 0
+    assert main(["--seconds", "3", "--calls", "1", "--hearing", "1", "--json"]) == 0
     figures = json.loads(capsys.readouterr().out)
     for name in ("delay_ms", "delay_ms_p95_loss1", "lost_speech_share_loss1", "mcore_per_call_1", "calls_held"):
         assert name in figures
         assert f"stock_{name}" in figures
     assert figures["frames_share_1"] > 0.5
+    assert figures["hearing_gap_share_1"] < 0.5
     assert figures["lost_speech_share_clean"] < 0.5

@@ -1,12 +1,13 @@
-"""How many duplex calls a process holds, and what each costs it: our media path, or stock aiortc's.
+"""How many duplex calls one core holds, and what each costs it: our media path, stock aiortc's, or ours with turns detected.
 
-A server in a process of its own hears every call and sends speech without end on each; this process calls it and counts what comes.
-Signalling is one JSON text per line on the server's standard streams.
+A server in a process of its own, on one core, hears every call and sends speech without end on each; this process calls it and counts
+what comes. Signalling is one JSON text per line on the server's standard streams.
 """
 
 import asyncio
 import contextlib
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from fractions import Fraction
@@ -17,6 +18,7 @@ import psutil
 from aiortc import MediaStreamError, MediaStreamTrack, RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from aiortc.rtp import RtpPacket
 
+from agent import vad
 from agent.audio import FRAME_SECONDS, Samples, Speech
 from agent.edge.codecs import PAUSE_BYTES
 from agent.edge.link import Reach
@@ -24,6 +26,8 @@ from agent.edge.patches import offer_addresses, receive
 from agent.edge.speaker import OUTPUT_RATE
 from agent.edge.track import FRAME, PacedTrack
 from agent.edge.webrtc import WebRTCEdge, answer
+from agent.hearing import Hearing
+from agent.turn import TurnSettings
 
 LOOPBACK = ["127.0.0.1"]
 
@@ -32,6 +36,9 @@ SETTLE_SECONDS, COUNT_SECONDS = 2.0, 5.0
 
 HELD = 0.99
 """Share of the frames that must arrive both ways for calls to count as held."""
+
+NARROW = 4
+"""The number of calls that are held is searched until it is known to so many."""
 
 SPEECH: Samples = (
     8000 * np.sin(2 * np.pi * 440 * np.arange(OUTPUT_RATE) / OUTPUT_RATE) * np.hanning(OUTPUT_RATE)
@@ -79,27 +86,43 @@ def endless() -> Callable[[], Samples]:
     return pull
 
 
-async def measure(counts: Sequence[int]) -> dict[str, float]:
-    """Thousandths of a core per call at each number of calls, and how many of these were held; ours, and with `stock_` before.
+async def measure(counts: Sequence[int], hearing: int) -> dict[str, float]:
+    """Thousandths of a core per call at each number of calls, and how many are held; ours, and with `stock_` before.
 
-    All 0 where the server broke down.
+    With `hearing` before, of so many calls with Silero and turn detection: also the share of the frames that never arrived.
     """
-    figures: dict[str, float] = {"calls_held": 0, "stock_calls_held": 0}
-    for count in counts:
-        for prefix, kind in (("", "ours"), ("stock_", "stock")):
-            print(f"{count} calls, {kind}", file=sys.stderr)
-            try:
-                cost, share = await _load(kind, count)
-            except ServerGoneError:
-                cost = share = 0.0
+    figures: dict[str, float] = {}
+    for prefix, kind in (("", "ours"), ("stock_", "stock")):
+        held, failed = 0, None
+        for count in counts:
+            cost, share = await _load(kind, count)
             figures[f"{prefix}mcore_per_call_{count}"] = cost
             figures[f"{prefix}frames_share_{count}"] = share
             if share >= HELD:
-                figures[f"{prefix}calls_held"] = count
+                held = count
+            elif failed is None:
+                failed = count
+        while failed and failed - held > NARROW:
+            count = (held + failed) // 2
+            held, failed = (count, failed) if (await _load(kind, count))[1] >= HELD else (held, count)
+        figures[f"{prefix}calls_held"] = held
+    if hearing:
+        cost, share = await _load("hearing", hearing)
+        figures[f"hearing_mcore_per_call_{hearing}"] = cost
+        figures[f"hearing_gap_share_{hearing}"] = max(0.0, 1 - share)
     return figures
 
 
 async def _load(kind: str, count: int) -> tuple[float, float]:
+    """As `_measured`; nothing where the server broke down."""
+    print(f"{count} calls, {kind}", file=sys.stderr)
+    try:
+        return await _measured(kind, count)
+    except ServerGoneError:
+        return 0.0, 0.0
+
+
+async def _measured(kind: str, count: int) -> tuple[float, float]:
     """The server's thousandths of a core per call, and the lesser share of the frames that arrived, of both ways."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent.bench.calls", kind, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
@@ -157,9 +180,10 @@ async def _ask(process: asyncio.subprocess.Process, question: str | None) -> str
 class _Server:
     """The other process."""
 
-    def __init__(self, tasks: asyncio.TaskGroup, *, stock: bool) -> None:
+    def __init__(self, tasks: asyncio.TaskGroup, kind: str) -> None:
         self._tasks = tasks
-        self._stock = stock
+        self._stock = kind == "stock"
+        self._make_vad = vad.load("silero") if kind == "hearing" else None
         self._heard = 0
 
     async def serve(self) -> None:
@@ -181,8 +205,11 @@ class _Server:
         return sdp
 
     async def _hear(self, edge: WebRTCEdge) -> None:
-        async for _ in edge.frames():
+        hearing = Hearing(self._make_vad(), TurnSettings()) if self._make_vad else None
+        async for frame in edge.frames():
             self._heard += 1
+            for _ in hearing.push(frame) if hearing else ():
+                pass
 
     async def _speak(self, edge: WebRTCEdge) -> None:
         while True:
@@ -204,10 +231,12 @@ class _Server:
                 self._heard += 1
 
 
-async def _serve(*, stock: bool) -> None:
+async def _serve(kind: str) -> None:
     async with asyncio.TaskGroup() as tasks:
-        await _Server(tasks, stock=stock).serve()
+        await _Server(tasks, kind).serve()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(stock=sys.argv[1] == "stock"))
+    if hasattr(os, "sched_setaffinity"):  # not everywhere; without it a thread per call may use more than one core
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    asyncio.run(_serve(sys.argv[1]))
