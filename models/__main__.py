@@ -8,6 +8,7 @@ import argparse
 import json
 import sys
 from collections.abc import Iterator, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from time import perf_counter
 from typing import Any
@@ -34,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 _train(options)
             case "continue":
                 _continue(options)
+            case "evaluate":
+                _evaluate(options)
             case _:
                 _bench(options)
     except (CheckpointError, InputError, SettingsError) as error:
@@ -81,6 +84,17 @@ def _parser() -> argparse.ArgumentParser:
     more.add_argument("--output", type=Path, required=True, help="the same with continuation")
     more.add_argument("--max-new-tokens", type=int, default=50)
     more.add_argument("--batch", type=int, default=32, help="answers at a time")
+    judge = commands.add_parser("evaluate", parents=[towers, place], help="tell how well and how fast a model hears")
+    judge.add_argument("--model", required=True, help="folder or hub id")
+    judge.add_argument("--manifest", type=Path, required=True, help="JSON lines with audio and what is expected")
+    judge.add_argument("--task", choices=("transcribe", "translate", "answer"), default="transcribe")
+    judge.add_argument("--prompt", help=f"the question, with {PLACEHOLDER}; by default as in training")
+    judge.add_argument("--system", help="the system message")
+    judge.add_argument("--language", default="English", help="of the speech, where clips do not tell it")
+    judge.add_argument("--target", default="English", help="of translations, where clips do not tell it")
+    judge.add_argument("--max-new-tokens", type=int, default=256)
+    judge.add_argument("--quantize", choices=quantize.CHOICES, help="weight-only, for the language model")
+    judge.add_argument("--json", type=Path, help="where everything is written; by default beside the manifest")
     return parser
 
 
@@ -190,6 +204,23 @@ def _continue(options: argparse.Namespace) -> None:
     model = load_backbone(options.model, dict(options.tower), options.device, options.dtype)
     if (tally := continue_manifest(model, job)).total:
         print(f"left out: {tally}; see {job.path('.bad')}", file=sys.stderr)
+
+
+def _evaluate(options: argparse.Namespace) -> None:
+    """Print a table, and write every answer to a file."""
+    from models.distill.sources import Manifest
+    from models.distill.tally import Tally
+    from models.evaluate import Setting, evaluate
+
+    manifest = Manifest(options.manifest, seed=0)
+    names = ("task", "prompt", "system", "language", "target", "max_new_tokens")
+    setting = Setting(**{name: getattr(options, name) for name in names})
+    model = load(options.model, dict(options.tower), options.device, options.dtype, options.quantize)
+    report = evaluate(model, manifest, setting, Tally())
+    path = options.json or options.manifest.with_suffix(f".{options.task}.json")
+    told = {"model": options.model, "manifest": str(options.manifest), **asdict(setting), **report.as_json()}
+    path.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    print(f"{report.table()}\neverything: {path}")
 
 
 def _weights(checkpoint: Checkpoint) -> Iterator[str]:

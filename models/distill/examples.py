@@ -84,7 +84,7 @@ class Composer:
         answer = self._answer(asked)
         longest = max(len(heard), len(read)) + len(answer)
         if longest > (window := self._config.text.max_positions):
-            raise BadSampleError(f"{longest} tokens; the model's window holds {window}")
+            raise BadSampleError(f"too long: {longest} tokens; the model's window holds {window}")
         return Example(record.name, mel, heard, start, count, read, answer)
 
     def _turn(self, text: str, opened: bool = False) -> str:

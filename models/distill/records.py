@@ -75,7 +75,7 @@ def read_audio(audio: Path | bytes, max_seconds: float) -> Tensor:
     The length is looked up before anything is decoded, so that a file of hours costs nothing.
     """
     if isinstance(audio, Path) and not audio.is_file():
-        raise BadSampleError(f"{audio}: no such file")
+        raise BadSampleError(f"no such file: {audio}")
     try:
         with soundfile.SoundFile(audio if isinstance(audio, Path) else io.BytesIO(audio)) as file:
             if (seconds := file.frames / file.samplerate) > max_seconds:

@@ -183,7 +183,7 @@ def test_another_source_steps_in_for_one_that_is_gone(folder: Path) -> None:
     data = [{"manifest": folder / "gone.jsonl", "weight": 6}, {"manifest": folder / "train.jsonl"}]
     examples = make_examples(folder, data=data)
     assert {examples[n].example.name.partition(":")[0] for n in range(12)} == {str(folder / "train.jsonl")}
-    with pytest.raises(SettingsError, match=r"no source has a clip of use.*gone\.jsonl:1: .*no such file"):
+    with pytest.raises(SettingsError, match=r"no source has a clip of use.*gone\.jsonl:1: no such file"):
         make_examples(folder, data=data[:1])[0]
 
 
