@@ -30,6 +30,7 @@
 import { Connection } from './connection.js';
 import { Meter } from './meter.js';
 import { openMicrophone } from './microphone.js';
+import { Reporter } from './report.js';
 import { CallError, ENDED_BY_SERVER, UNREACHABLE, microphone, unexpected } from './problems.js';
 
 /** Between two tries to come back. */
@@ -44,6 +45,7 @@ export class Call {
   #mic = null;
   /** @type {Meter | null} */
   #meter = null;
+  #reporter = new Reporter();
   /** @type {string | null} */
   #token;
   #voice;
@@ -107,6 +109,18 @@ export class Call {
     this.#connection?.send(events);
   }
 
+  /**
+   * Tell the server how long an answer was waited for, as it was heard here.
+   *
+   * @param {string} response
+   * @param {{ from: number, to: number }} wait  Seconds of the sound's clock: the last syllable, the first sound.
+   */
+  async report(response, { from, to }) {
+    const [spoken, heard] = [this.#meter?.when(from).said, this.#meter?.when(to).heard];
+    const statistics = await this.#connection?.statistics();
+    if (statistics && spoken && heard) this.send(this.#reporter.report(response, spoken, heard, statistics));
+  }
+
   /** @param {boolean} muted */
   mute(muted) {
     this.#muted = muted;
@@ -152,7 +166,7 @@ export class Call {
   async #connect() {
     if (!this.#mic) return;
     const connection = new Connection(this.#mic, this.#about.ice_servers, this.#wish.codec ?? null, {
-      event: this.#listener.event,
+      event: (event) => this.#receive(event),
       voice: (agent) => this.#play(agent),
       unstable: this.#listener.unstable,
       lost: (problem) => void this.#comeBack(problem),
@@ -182,6 +196,12 @@ export class Call {
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
     this.#lose(problem);
+  }
+
+  /** @param {ServerEvent} event */
+  #receive(event) {
+    this.send(this.#reporter.take(event, performance.now()));
+    this.#listener.event(event);
   }
 
   /** @param {MediaStream} agent */

@@ -80,6 +80,11 @@ export class Connection {
     if (this.#channel.readyState === 'open') events.forEach((event) => this.#channel.send(event));
   }
 
+  /** What the browser counts of the connection. */
+  statistics() {
+    return this.#peer.getStats();
+  }
+
   /** Send another microphone's track from now on. */
   async replace(/** @type {MediaStream} */ mic) {
     await this.#sender.replaceTrack(mic.getAudioTracks()[0] ?? null);

@@ -35,6 +35,22 @@ export class Meter {
     return new Meter(context, node);
   }
 
+  /**
+   * When a moment of the sound's clock was heard, and when the microphone's sound of that moment was said, by
+   * `performance.now()`. The agent's sound waits in the output before it is heard; the microphone's had waited in the
+   * input, of which browsers say nothing.
+   *
+   * @param {number} time  Seconds.
+   */
+  when(time) {
+    const { contextTime, performanceTime } = this.#context.getOutputTimestamp();
+    const known = contextTime && performanceTime;
+    const heard = known
+      ? performanceTime + 1000 * (time - contextTime)
+      : performance.now() + 1000 * (time - this.#context.currentTime + this.#context.outputLatency);
+    return { heard, said: heard - 1000 * (this.#context.outputLatency || 0) };
+  }
+
   /** Samples per second of `Sound`. */
   get rate() {
     return this.#context.sampleRate / 2;

@@ -290,6 +290,7 @@ export class Conversation {
     const wait = this.#ear.hear(sound);
     if (!wait) return;
     this.#screen.wait(wait);
+    void this.#call?.report(this.#latest, wait);
     this.#become(heard(this.transcript, this.#latest, (wait.to - wait.from) * 1000));
   }
 
