@@ -14,8 +14,8 @@ from agent.edge.watch import SILENT_SECONDS, Watch
 from agent.realtime.client_events import ResponseCancel
 from agent.realtime.events import OutputAudioBuffer, SessionCreated
 from agent.realtime.objects import SessionObject
+from agent.simulation.loop import run
 from tests.edge.peers import LOOPBACK, connected, footprint, offer, tone, vanish
-from tests.simulation.loop import run
 
 ENOUGH = 20.0
 SESSION = SessionCreated(session=SessionObject(id="call", model="m", instructions=""))
