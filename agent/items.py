@@ -1,9 +1,14 @@
 """The conversation on the wire: its items are added, shown and forgotten, and the client hears of each."""
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
+import numpy as np
+
+from agent import g711
+from agent.audio import INPUT_RATE, Resampler, Samples
 from agent.conversation import Audio, Conversation, FunctionCall, FunctionOutput, Message, Text, heard_text
 from agent.edge import Edge
 from agent.realtime import events
@@ -15,6 +20,7 @@ from agent.realtime.items import (
     InputAudio,
     InputText,
     Item,
+    NewAudio,
     NewFunctionCall,
     NewFunctionOutput,
     NewItem,
@@ -22,7 +28,11 @@ from agent.realtime.items import (
     OutputAudio,
     OutputText,
 )
-from agent.realtime.objects import EventError
+from agent.realtime.objects import PCM, AudioFormat, EventError
+
+LEAST_AUDIO = 0.1
+MOST_AUDIO = 300.0
+"""Seconds of one part of a message."""
 
 
 @dataclass(frozen=True)
@@ -53,12 +63,13 @@ class Items:
         self.edge.send(events.Committed(item_id=message.id, previous_item_id=self.conversation.last_id))
         self.add(message)
 
-    def create(self, item: NewItem, previous: str | None) -> None:
-        """Add what the client wrote. Raises EventError when its id is taken, or there is no item `previous`."""
+    async def create(self, item: NewItem, form: AudioFormat, previous: str | None) -> None:
+        """Add what the client wrote, audio in a form. Raises EventError when that cannot be, its id is taken, or `previous` is not there."""
         item_id = item.id or self.new_id()
         if self.conversation.find(item_id):
             raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
-        self.add(as_message(item, item_id), previous)
+        message = await as_spoken(item, item_id, form) if _speaks(item) else as_message(item, item_id)
+        self.add(message, previous)
 
     def repeat(self) -> None:
         """Show all messages as they are now, to a client that knows none of them."""
@@ -96,15 +107,51 @@ class Items:
 
 
 def as_message(item: NewItem, item_id: str) -> Message:
-    """What a client wrote, as the conversation keeps it."""
+    """What a client wrote, as the conversation keeps it. Raises EventError for audio, which takes a while."""
     match item:
         case NewFunctionCall():
             call = FunctionCall(item.call_id or item_id, item.name, item.arguments)
             return Message(item_id, "assistant", (call,))
         case NewFunctionOutput():
             return Message(item_id, "tool", (FunctionOutput(item.call_id, item.output),))
+        case NewMessage() if _speaks(item):
+            raise EventError(
+                "invalid_value", "Create audio as an item of the conversation, and refer to that.", "input"
+            )
         case NewMessage():
-            return Message(item_id, item.role, (Text("".join(part.text for part in item.content)),))
+            content = tuple(Text(part.text) for part in item.content if not isinstance(part, NewAudio))
+            return Message(item_id, item.role, content)
+
+
+async def as_spoken(item: NewItem, item_id: str, form: AudioFormat) -> Message:
+    """What a client recorded, as the conversation keeps it. Raises EventError for audio that cannot be taken."""
+    assert isinstance(item, NewMessage)
+    content = [
+        Audio(await _heard(part.audio, form)) if isinstance(part, NewAudio) else Text(part.text)
+        for part in item.content
+    ]
+    transcripts = [part.transcript for part in item.content if isinstance(part, NewAudio) and part.transcript]
+    return Message(item_id, item.role, tuple(content), transcript=" ".join(transcripts) or None)
+
+
+def _speaks(item: NewItem) -> bool:
+    return isinstance(item, NewMessage) and any(isinstance(part, NewAudio) for part in item.content)
+
+
+async def _heard(data: bytes, form: AudioFormat) -> Samples:
+    """Audio in a form as [n] samples at 16 kHz. Raises EventError. Other calls go on meanwhile."""
+    if isinstance(form, PCM) and len(data) % 2:
+        raise EventError("invalid_value", "audio: PCM of 16 bits has an even number of bytes.", "item.content")
+    samples = np.frombuffer(data, "<i2").astype(np.int16) if isinstance(form, PCM) else g711.decode(data, form.type)
+    rate = form.rate if isinstance(form, PCM) else g711.G711_RATE
+    if not LEAST_AUDIO <= samples.size / rate <= MOST_AUDIO:
+        message = f"audio: {samples.size / rate:.2f} s; {LEAST_AUDIO} to {MOST_AUDIO:.0f} s are taken."
+        raise EventError("invalid_value", message, "item.content")
+    resampler, pieces = Resampler(rate, INPUT_RATE), []
+    for at in range(0, samples.size, rate):
+        pieces.append(resampler(samples[at : at + rate], last=at + rate >= samples.size))
+        await asyncio.sleep(0)
+    return np.concatenate(pieces)
 
 
 def as_item(message: Message) -> AnyItem:

@@ -162,17 +162,17 @@ class Session:
                 self._items.repeat()
                 continue
             try:
-                self._apply(event)
+                await self._apply(event)
             except EventError as error:
                 self._edge.send(events.Error(error=error.details(event.event_id)))
 
-    def _apply(self, event: client_events.ClientEvent) -> None:  # noqa: C901, PLR0912  one case per event
+    async def _apply(self, event: client_events.ClientEvent) -> None:  # noqa: C901, PLR0912  one case per event
         """Do what one event asks. Raises EventError when that cannot be done now."""
         match event:
             case client_events.SessionUpdate(session=changes):
                 self._update(changes)
             case client_events.ConversationItemCreate(item=item, previous_item_id=previous):
-                self._items.create(item, previous)
+                await self._items.create(item, self._session.audio.input.format, previous)
             case client_events.ConversationItemTruncate(item_id=item_id, audio_end_ms=milliseconds):
                 if self._edge.speaker.paced:
                     self._answering.interrupt("client_cancelled", item_id)

@@ -3,24 +3,17 @@
 What cannot be read raises `EventError`, which holds the `error` event to answer with.
 """
 
-import base64
 import json
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, Field, TypeAdapter, ValidationError
+from pydantic import BaseModel, Field, TypeAdapter, ValidationError
 
-from agent.realtime.items import NewItem
+from agent.realtime.items import Base64, NewItem
 from agent.realtime.objects import EventError, refusal
 from agent.realtime.responses import WantedResponse
 
 MAX_EVENT_BYTES = 256 * 1024
 """Largest client event over a data channel: Chromium's own limit for a message."""
-
-
-def _from_base64(value: object) -> bytes:
-    if not isinstance(value, str):
-        raise ValueError("Input should be base64 in a string")  # noqa: TRY004  pydantic reports ValueErrors
-    return base64.b64decode(value, validate=True)
 
 
 EventId = Annotated[str, Field(max_length=512)]
@@ -111,7 +104,7 @@ class InputAudioBufferAppend(BaseModel, frozen=True):
 
     type: Literal["input_audio_buffer.append"]
     event_id: EventId | None = None
-    audio: Annotated[bytes, BeforeValidator(_from_base64)]
+    audio: Base64
 
 
 class InputAudioBufferCommit(BaseModel, frozen=True):

@@ -1,11 +1,21 @@
 """The items of a conversation (GA shape): as events show them, and as a client writes them."""
 
-from typing import Annotated, Literal
+import base64
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, BeforeValidator, Field, model_validator
 
 from agent.realtime.objects import MAX_TEXT
 from agent.realtime.tools import FunctionName
+
+
+def _from_base64(value: object) -> bytes:
+    if not isinstance(value, str):
+        raise ValueError("Input should be base64 in a string")  # noqa: TRY004  pydantic reports ValueErrors
+    return base64.b64decode(value, validate=True)
+
+
+Base64 = Annotated[bytes, BeforeValidator(_from_base64)]
 
 ItemId = Annotated[str, Field(min_length=1, max_length=64)]
 
@@ -98,15 +108,31 @@ class NewFunctionOutput(BaseModel, frozen=True):
     output: str = Field(max_length=MAX_TEXT)
 
 
+class NewAudio(BaseModel, frozen=True):
+    """What a user said, in the session's input format."""
+
+    type: Literal["input_audio"]
+    audio: Base64
+    transcript: str | None = Field(default=None, max_length=MAX_TEXT)
+
+
 class NewMessage(BaseModel, frozen=True):
-    """A message that the client writes: text only, an assistant's as output_text."""
+    """A message that the client writes: a user's of text and audio, the system's of text, an assistant's as output_text."""
 
     id: ItemId | None = None
     type: Literal["message"]
     role: Literal["system", "user", "assistant"]
-    content: tuple[Annotated[InputText | OutputText, Field(discriminator="type")], ...] = Field(
+    content: tuple[Annotated[InputText | NewAudio | OutputText, Field(discriminator="type")], ...] = Field(
         min_length=1, max_length=64
     )
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        kinds = {part.type for part in self.content}
+        allowed = {"system": {"input_text"}, "user": {"input_text", "input_audio"}, "assistant": {"output_text"}}
+        if refused := kinds - allowed[self.role]:
+            raise ValueError(f"a message of the {self.role} has no {min(refused)}")
+        return self
 
 
 NewItem = Annotated[NewMessage | NewFunctionCall | NewFunctionOutput, Field(discriminator="type")]

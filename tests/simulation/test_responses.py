@@ -1,14 +1,18 @@
 """Responses as clients ask for them, and the conversation as clients edit it: what the engine is given, and what clients are told."""
 
+import base64
 import json
 from typing import Annotated
 
+import numpy as np
 import pytest
 from pydantic import Field, TypeAdapter
 
+from agent import g711
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
 from agent.simulation.caller import Say, Send, Wait
+from agent.simulation.sound import tone
 from agent.stages import Speculation
 from tests.simulation.calls import simulate
 
@@ -380,3 +384,70 @@ def test_truncating_an_answer_that_plays_stops_it():
     assert "output_audio_buffer.cleared" in kinds(done)
     assert of(done, events.ItemTruncated)[-1].audio_end_ms == 300
     assert sum(end - start for start, end in done.caller.audible()) < 1.5
+
+
+# Audio that a client brings along.
+
+
+def spoken(seconds, rate=24_000, **part):
+    data = np.full(round(seconds * rate), 900, "<i2").tobytes()
+    return {"type": "input_audio", "audio": base64.b64encode(data).decode(), **part}
+
+
+def test_a_users_message_holds_text_and_audio_in_order():
+    asked = []
+
+    def script(messages):
+        asked.append(messages[-1].content)
+        return ANSWER
+
+    content = [
+        {"type": "input_text", "text": "Hear: "},
+        spoken(1.0, transcript="nine"),
+        {"type": "input_text", "text": "Well?"},
+    ]
+    item = {"id": "mine", "type": "message", "role": "user", "content": content}
+    retrieve = send("conversation.item.retrieve", item_id="mine")
+    done = call(
+        send("conversation.item.create", item=item),
+        Wait(0.1),
+        respond(),
+        Wait(3),
+        retrieve,
+        Wait(0.1),
+        engine=ScriptedEngine(script),
+    )
+    [(before, audio, after)] = asked
+    assert (before.text, after.text, audio.samples.size) == ("Hear: ", "Well?", 16_000)
+    assert abs(int(audio.samples[8000]) - 900) < 5
+    [shown] = of(done, events.ItemRetrieved)
+    assert [part.type for part in shown.item.content] == ["input_text", "input_audio", "input_text"]
+    assert shown.item.content[1].transcript == "nine"
+
+
+def test_audio_is_in_the_sessions_format():
+    form = send("session.update", session={"audio": {"input": {"format": {"type": "audio/pcmu"}}}})
+    content = [{"type": "input_audio", "audio": base64.b64encode(g711.encode(tone(1.0)[::2], "audio/pcmu")).decode()}]
+    item = {"type": "message", "role": "user", "content": content}
+    done = call(form, send("conversation.item.create", item=item), Wait(0.1))
+    [message] = done.session.conversation.messages
+    assert message.content[0].samples.size == 16_000
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        [spoken(0.05)],
+        [spoken(301)],
+        [{"type": "input_audio", "audio": "AAA="}],
+        [{"type": "input_audio", "audio": "not base64"}],
+        [{"type": "input_audio"}],
+        [{"type": "output_text", "text": "I said that."}],
+        [{"type": "input_image", "image_url": "data:,"}],
+    ],
+)
+def test_content_that_cannot_be_taken_is_refused(content):
+    item = {"type": "message", "role": "user", "content": content}
+    done = call(send("conversation.item.create", item=item), Wait(0.1), create("Still here."), Wait(0.1))
+    assert len(errors(done)) == 1
+    assert [message.text for message in done.session.conversation.messages] == ["Still here."]
