@@ -1,7 +1,6 @@
 """`parley serve`: read the settings, load what they name, and run the server until a signal."""
 
 import asyncio
-import contextlib
 import json
 import logging
 import signal
@@ -12,12 +11,13 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from agent import agents, engine, tts, vad
+from agent import agents, engine, tools, tts, vad
 from agent.agents import Agent, AgentError
 from agent.config import DEMO_MODEL, Settings
 from agent.endpointing import Judgement
 from agent.server import Server
 from agent.stages import Stages
+from agent.tools import NO_TOOLS, Toolbox
 
 
 def main(argv: Sequence[str]) -> int:
@@ -42,16 +42,23 @@ def main(argv: Sequence[str]) -> int:
 
 
 async def _serve(settings: Settings) -> None:
-    server = load(settings)
+    async with tools.load(settings.tools) as toolbox:
+        await _run(load(settings, toolbox))
+
+
+async def _run(server: Server) -> None:
+    """Run until a signal."""
     serving = asyncio.current_task()
     assert serving is not None
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, serving.cancel)
-    with contextlib.suppress(asyncio.CancelledError):
+    try:
         await server.run(lambda port: print(_greeting(server, port), flush=True))
+    except asyncio.CancelledError:
+        serving.uncancel()  # it was asked for, and is over
 
 
-def load(settings: Settings) -> Server:
+def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
     """Load the engine, the voice and the detector that the settings name. Raises ValueError, OSError or TTSError."""
     model = str(DEMO_MODEL) if settings.model == "demo" else settings.model
     # The demo was trained without the mark, and takes it for something else.
@@ -62,6 +69,7 @@ def load(settings: Settings) -> Server:
         speculation=settings.speculation,
         prompts=prompts,
         judgement=Judgement(calibrated=settings.turn.calibrated),
+        toolbox=toolbox,
     )
     chosen = agents.load(settings.agents)
     return Server(
@@ -96,6 +104,7 @@ def _greeting(server: Server, port: int) -> str:
         f"  hears and answers  {stages.engine.name}\n"
         f"  speaks             {stages.voice.name}\n"
         f"  agents             {', '.join(f'{agent.name} ({agent.number})' for agent in server.agents.values()) or 'none'}\n"
+        f"  calls functions    {', '.join(stages.toolbox.tools) or 'of its clients only'}\n"
         f"  finds turns        {settings.vad}, after {'about ' if settings.turn.adaptive else ''}{settings.turn.silence:g} s of silence"
         + (
             "\n  wants its key      as a Bearer token; the page takes it as #key=… in its address"

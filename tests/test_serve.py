@@ -36,14 +36,46 @@ def start(*options):
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_it_says_where_it_is_and_what_it_loaded_and_ends_cleanly(model, number):
     with start("--port", "0", "--model", model) as server:
-        greeting = [server.stdout.readline() for _ in range(4)]
+        greeting = [server.stdout.readline() for _ in range(6)]
         assert re.fullmatch(r"Parley is ready on http://127\.0\.0\.1:\d+\n", greeting[0])
         assert Path(model).name in greeting[1]
         assert "en-us" in greeting[2]
-        assert "silero" in greeting[3]
+        assert "agents" in greeting[3]
+        assert "of its clients only" in greeting[4]
+        assert "silero" in greeting[5]
         server.send_signal(number)
         assert server.wait(20) == 0
         assert "Traceback" not in server.stderr.read()
+
+
+def test_the_functions_of_python_and_of_an_mcp_server_are_offered_and_let_go(model, tmp_path):
+    pytest.importorskip("mcp")
+    mark = tmp_path / "running"
+    code = f"import runpy; open({str(mark)!r}, 'w').close(); runpy.run_path('tests/mcp_server.py', run_name='__main__'); import os; os.remove({str(mark)!r})"
+    (tmp_path / "parley.toml").write_text(
+        f'[tools]\nfunctions = ["agent.tools.clock:current_time"]\n[[tools.mcp]]\ncommand = [{sys.executable!r}, "-c", {code!r}]\n'
+    )
+    command = [sys.executable, "-m", "agent", "serve", "--port", "0", "--model", model]
+    environment = {**os.environ, "PYTHONPATH": str(ROOT)}
+    (tmp_path / "tests").symlink_to(ROOT / "tests")
+    with subprocess.Popen(
+        command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment
+    ) as server:
+        greeting = [server.stdout.readline() for _ in range(6)]
+        assert "current_time, add, fail, hang, die, odd_name" in greeting[4]
+        assert mark.exists()
+        server.send_signal(signal.SIGTERM)
+        assert server.wait(20) == 0
+        assert "Traceback" not in server.stderr.read()
+    assert not mark.exists()
+
+
+def test_a_function_that_is_not_there_is_told_in_one_line(model):
+    with start("--port", "0", "--model", model, "--tools.functions", '["shop:order"]') as server:
+        assert server.wait(60) == 2
+        assert (
+            server.stderr.read() == "parley serve: the function shop:order cannot be imported: No module named 'shop'\n"
+        )
 
 
 def test_a_port_in_use(model):

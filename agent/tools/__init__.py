@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import Annotated
 
 import pydantic
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, SecretStr
 
 from agent.realtime.tools import FunctionTool
 
@@ -27,13 +27,13 @@ class MCPServer:
     command: Annotated[tuple[str, ...], Field(max_length=64)] = ()
     """The program and its arguments; it is spoken to over its standard input and output, and ends with Parley."""
 
-    environment: dict[str, str] = field(default_factory=dict)
+    environment: dict[str, SecretStr] = field(default_factory=dict)
     """Environment variables for it, beside PATH, HOME and their like."""
 
     url: str = ""
     """The address of a server with streamable HTTP, such as http://127.0.0.1:9000/mcp."""
 
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: dict[str, SecretStr] = field(default_factory=dict)
     """HTTP headers for it, such as Authorization."""
 
     only: tuple[str, ...] = ()
@@ -109,6 +109,9 @@ class Toolbox:
         if len(text) <= self.longest:
             return text
         return f"{text[: self.longest]}… (cut: {len(text)} characters)"
+
+
+NO_TOOLS = Toolbox()
 
 
 def arguments_of(text: str) -> dict[str, object]:

@@ -13,6 +13,7 @@ from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 from mcp_types import CallToolResult, TextContent
 from mcp_types import Tool as Listed
+from pydantic import SecretStr
 
 from agent.realtime.tools import FunctionTool
 from agent.tools import MCPServer, Tool, ToolError
@@ -59,13 +60,18 @@ def _first(error: BaseException) -> BaseException:
 
 def _client(server: MCPServer, stack: AsyncExitStack, seconds: float) -> Client:
     if server.url:
-        http = httpx2.AsyncClient(headers=server.headers, timeout=httpx2.Timeout(seconds))
+        http = httpx2.AsyncClient(headers=_plain(server.headers), timeout=httpx2.Timeout(seconds))
         stack.push_async_callback(http.aclose)
         return Client(streamable_http_client(server.url, http_client=http), read_timeout_seconds=seconds)
     program, *arguments = server.command
     return Client(
-        StdioServerParameters(command=program, args=arguments, env=server.environment), read_timeout_seconds=seconds
+        StdioServerParameters(command=program, args=arguments, env=_plain(server.environment)),
+        read_timeout_seconds=seconds,
     )
+
+
+def _plain(secrets: dict[str, SecretStr]) -> dict[str, str]:
+    return {name: secret.get_secret_value() for name, secret in secrets.items()}
 
 
 async def _list(client: Client) -> list[Listed]:
