@@ -90,8 +90,9 @@ function showKeys() {
   const keys = KEYS.map(([key, letters]) => {
     const button = document.createElement('button');
     button.type = 'button';
-    button.append(key, Object.assign(document.createElement('small'), { textContent: letters }));
-    button.setAttribute('aria-label', key === '*' ? 'star' : key === '#' ? 'pound' : key);
+    button.append(key, ' ', Object.assign(document.createElement('small'), { textContent: letters }));
+    if (key === '*') button.setAttribute('aria-label', 'star');
+    if (key === '#') button.setAttribute('aria-label', 'pound');
     button.onclick = () => phone.press(key);
     return button;
   });
