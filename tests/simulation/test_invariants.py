@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+from bisect import bisect_left, bisect_right
 from collections import Counter
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass
@@ -16,9 +17,12 @@ from agent.audio import Speech, Word
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
 from agent.simulation.call import Call
-from agent.simulation.caller import Say, Send, Wait
+from agent.simulation.caller import Line, Play, Room, Say, Send, Wait
+from agent.simulation.history import history
+from agent.simulation.sound import noise
 from agent.turn import TurnSettings
 from tests.simulation.calls import simulate
+from tests.simulation.taped import TapedEngine
 
 WORD = 0.2
 LOUDEST = 2000
@@ -83,11 +87,20 @@ client = st.sampled_from(
         detection('{"type":"server_vad","create_response":false}'),
     ]
 )
-talk = st.lists(speech, min_size=1, max_size=14)
-anything = st.lists(st.one_of(speech, speech, client), min_size=1, max_size=18)
+around = st.one_of(
+    st.builds(Line, st.sampled_from([0.0, 0.02, 0.1, 0.5])),
+    st.builds(Room, st.none(), noise=st.sampled_from([None, -60.0, -55.0])),
+    st.builds(Room, st.sampled_from([-40.0, -20.0]), st.sampled_from([0.04, 0.1, 0.3])),
+    st.builds(Play, st.integers(1, 30).map(lambda count: noise(320 * count, -20, seed=count))),
+)
+"""Lost packets, noise, echoes and coughs."""
+talk = st.lists(st.one_of(speech, speech, around), min_size=1, max_size=14)
+anything = st.lists(st.one_of(speech, speech, client, around), min_size=1, max_size=18)
 engines = st.builds(
-    lambda words, first, each, judged: ScriptedEngine(
-        Answers(words), first_token=first, per_token=each, end_of_turn=(lambda _: judged) if judged else None
+    lambda words, first, each, judged: TapedEngine(
+        ScriptedEngine(
+            Answers(words), first_token=first, per_token=each, end_of_turn=(lambda _: judged) if judged else None
+        )
     ),
     st.integers(1, 14),
     st.sampled_from([0.0, 0.1, 0.4, 1.0]),
@@ -105,6 +118,7 @@ def check(call: Call) -> None:
     never_two_replies_at_once(log)
     history_equals_what_was_heard(call)
     nothing_cleared_is_played(call)
+    the_client_knows_the_history(call)
 
 
 def never_two_replies_at_once(log: list[events.ServerEvent]) -> None:
@@ -138,6 +152,36 @@ def history_equals_what_was_heard(call: Call) -> None:
     assert len(whole - {word for words in written for word in words}) <= len(call.traces)
 
 
+def told(call: Call, count: int) -> list[str]:
+    """The conversation as the client knows it after so many events."""
+    return history(event.model_dump(mode="json") for _, event in call.caller.log[:count])
+
+
+def the_client_knows_the_history(call: Call) -> None:
+    """And the session remembers the same."""
+    names = {"user": "caller", "assistant": "agent"}
+    said = [
+        f"{names[message.role]}{': ' if message.text else ''}{message.text}{'—' if message.interrupted else ''}"
+        for message in call.session.conversation.said
+    ]
+    assert told(call, len(call.caller.log)) == said
+
+
+def the_tape_holds_the_history(call: Call, engine: TapedEngine) -> None:
+    """Each answer began on a tape that held what was heard until then, and no other word; a prepared one holds a turn more."""
+    times = [time for time, _ in call.caller.log]
+    for time, held in engine.held:
+        moments = range(bisect_left(times, time), bisect_right(times, time) + 1)
+        known = ["".join(map(taped, told(call, count))) for count in moments]
+        assert held in {f"\ns:Be brief.{lines}{turn}\na:" for lines in known for turn in ("", "\nu:")}
+
+
+def taped(line: str) -> str:
+    """A line of the history as a tape holds it, the audio left out."""
+    name, _, text = line.partition(": ")
+    return f"\n{'u' if name == 'caller' else 'a'}:{text}"
+
+
 def words(frames: list[np.ndarray]) -> set[int]:
     """The values that fill at least half a frame; those of a fade do not."""
     return {
@@ -164,8 +208,9 @@ def every_turn_ends(call: Call) -> None:
 @given(talk, engines, voices, turns)
 @quick
 def test_in_conversations(script, engine, voice, turn):
-    call = simulate([*script, Wait(7)], engine, voice, turn)
+    call = simulate([*script, Room(), Line(), Wait(7)], engine, voice, turn)
     check(call)
+    the_tape_holds_the_history(call, engine)
     every_turn_ends(call)
     assert not call.caller.audible() or call.caller.audible()[-1][1] < call.duration
 
@@ -173,7 +218,9 @@ def test_in_conversations(script, engine, voice, turn):
 @given(anything, engines, voices, turns)
 @quick
 def test_whatever_the_client_sends(script, engine, voice, turn):
-    check(simulate([*script, Wait(6)], engine, voice, turn))
+    call = simulate([*script, Room(), Line(), Wait(6)], engine, voice, turn)
+    check(call)
+    the_tape_holds_the_history(call, engine)
 
 
 @given(anything, engines, voices, turns)
@@ -187,4 +234,6 @@ def test_whenever_the_caller_hangs_up(script, engine, voice, turn):
 @given(anything, engines, voices, turns)
 @thousands
 def test_in_thousands_of_conversations(script, engine, voice, turn):
-    check(simulate([*script, Wait(6)], engine, voice, turn))
+    call = simulate([*script, Room(), Line(), Wait(6)], engine, voice, turn)
+    check(call)
+    the_tape_holds_the_history(call, engine)
