@@ -4,8 +4,6 @@ Joined, the chunks are the text, character for character: an answer that was int
 """
 
 import re
-from collections.abc import AsyncGenerator
-from contextlib import aclosing
 
 FIRST_WORDS = 6
 """Words after which the first chunk ends where no boundary does: about 2 s of speech, in which the next chunk can arrive."""
@@ -102,14 +100,3 @@ def _joined(text: str, begin: int, end: int) -> bool:
     if _EXPECTS_DIGITS.search(head):
         return not _NO_DIGIT.match(text, end)
     return bool(_ABBREVIATION.search(head) or _ENUMERATOR.search(head))
-
-
-async def chunks(deltas: AsyncGenerator[str]) -> AsyncGenerator[str]:
-    """Yield each chunk as soon as it is certain; closes `deltas` when closed."""
-    chunker = Chunker()
-    async with aclosing(deltas):
-        async for delta in deltas:
-            for chunk in chunker.push(delta):
-                yield chunk
-    for chunk in chunker.flush():
-        yield chunk

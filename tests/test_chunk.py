@@ -1,13 +1,12 @@
 """Chunks: nothing lost, nothing unspeakable, cut where a speaker would pause."""
 
 import re
-from collections.abc import AsyncGenerator
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.chunk import LONGEST, Chunker, chunks
+from agent.chunk import LONGEST, Chunker
 
 
 def chunked(*deltas: str) -> list[str]:
@@ -112,20 +111,3 @@ def test_text_without_any_boundary_is_bounded() -> None:
     assert all(chunk.endswith("word") for chunk in words[:-1])
     assert [len(chunk) for chunk in by_words("x" * 500)] == [LONGEST, LONGEST, 20]
     assert len(chunked("x " * 20_000)) > 20_000 * 2 / LONGEST
-
-
-async def test_closing_the_chunks_closes_the_deltas() -> None:
-    closed = []
-
-    async def deltas() -> AsyncGenerator[str]:
-        try:
-            yield "Hello, "
-            yield "and so on"
-        finally:
-            closed.append(True)
-
-    stream = chunks(deltas())
-    assert await anext(stream) == "Hello,"
-    await stream.aclose()
-    assert closed == [True]
-    assert [chunk async for chunk in chunks(deltas())] == ["Hello,", " and so on"]
