@@ -143,12 +143,19 @@ class Reply:
         if "playout_started" in self.trace.marks:
             self.output.cleared() if reason else self._wire.audio_stopped()
         self._mark("done")
+        self.trace.tokens = _tokens(self._saying.usage)
         self._stages.traces.append(self.trace)
         _log.info("%s", self.trace)
         self._wire.traced(self.trace, words)
 
     def _mark(self, name: Mark) -> None:
         self.trace.mark(name, asyncio.get_running_loop().time())
+
+
+def _tokens(usage: Usage) -> dict[str, int]:
+    """What an answer took, for its trace."""
+    cached = usage.cached_text + usage.cached_audio
+    return {"prompt": usage.text + usage.audio, "cached": cached, "output": usage.output}
 
 
 def _outcome(failure: EngineError | TTSError | None, usage: Usage) -> tuple[Status, StatusDetails | None]:

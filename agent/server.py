@@ -20,8 +20,9 @@ from agent.config import Settings
 from agent.edge.webrtc import WebRTCEdge
 from agent.edge.websocket import WebSocketEdge
 from agent.hearing import Hearing
-from agent.http import metrics, routes
+from agent.http import routes
 from agent.http.keys import MAX_SECRET
+from agent.http.metrics import Metrics
 from agent.realtime.objects import (
     AudioInput,
     AudioOutput,
@@ -33,7 +34,6 @@ from agent.realtime.objects import (
 from agent.recording import Recording, recorded
 from agent.session import Session, turn_detection, turn_settings
 from agent.stages import Stages
-from agent.trace import Trace
 from agent.tts import TTS
 from agent.vad import VAD
 
@@ -60,18 +60,16 @@ class Server:
     voices: Mapping[str, TTS] = field(default_factory=dict)
     """Other voices that calls may have, as agents and sessions name them."""
     calls: dict[str, WebRTCEdge | WebSocketEdge] = field(default_factory=dict)
-    ended: dict[str, float] = field(default_factory=dict)
-    """What the media of the calls that ended counted."""
+    metrics: Metrics = field(init=False)
     draining: bool = False
     """No new call is to begin: the server is stopping."""
-    _counted: dict[str, dict[str, float]] = field(default_factory=dict)
-    """What the media of each call had counted at the end of its last turn."""
     _beginning: int = 0
     """Requests that are being answered: each will be a call."""
     _tasks: asyncio.TaskGroup = field(default_factory=asyncio.TaskGroup)
 
     def __post_init__(self) -> None:
-        self.stages.traces.on_end = self._turn_ended
+        self.metrics = Metrics(self.calls, self.stages, self.settings.budget)
+        self.stages.traces.on_end = self.metrics.turn_ended
 
     async def run(self, started: Callable[[int], None]) -> None:
         """Serve until cancelled, then end every call. `started` is told the port. Raises OSError when it cannot be listened on."""
@@ -143,6 +141,7 @@ class Server:
     def begin(self, edge: WebRTCEdge | WebSocketEdge, session: SessionObject) -> None:
         """Serve a call, in a task of its own."""
         self.calls[session.id] = edge
+        self.metrics.call_began()
         self._tasks.create_task(self._call(edge, session))
 
     async def _call(self, edge: WebRTCEdge | WebSocketEdge, session: SessionObject) -> None:
@@ -162,10 +161,9 @@ class Server:
             _log.exception("%s failed; other calls go on", session.id)
         finally:
             await edge.close()
+            self.metrics.call_ended(session.id)
             del self.calls[session.id]
-            self._counted.pop(session.id, None)
             if isinstance(edge, WebRTCEdge):
-                metrics.add(self.ended, edge.media)
                 _log.info("%s %s", session.id, edge.media)
             _log.info("%s ended; %d in progress", session.id, len(self.calls))
 
@@ -183,14 +181,6 @@ class Server:
             "speculation": asdict(stages.speculation),
         }
         return Recording(self.settings.record, self.settings.record_calls, about)
-
-    def _turn_ended(self, trace: Trace) -> None:
-        """Add to a turn what its call's audio went through since the turn before."""
-        edge = self.calls.get(trace.call)
-        if isinstance(edge, WebRTCEdge):
-            counted, before = metrics.shares(edge.media), self._counted.get(trace.call, {})
-            self._counted[trace.call] = counted
-            trace.media = {name: share - before.get(name, 0) for name, share in counted.items()}
 
     async def _hang_up(self) -> None:
         """End every call and wait for its clean-up, which a cancellation would cut short."""

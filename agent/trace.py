@@ -134,6 +134,8 @@ class Trace:
     withdrawn: tuple[dict[Mark, float], ...] = ()
     """Marks of the answers that were prepared at pauses of this turn in vain; `done` is when each was given up."""
     ear: Ear | None = None
+    tokens: dict[str, int] = field(default_factory=dict)
+    """`prompt`, `cached` (of the prompt, computed earlier) and `output`."""
     media: dict[str, float] = field(default_factory=dict)
     """What the call's audio went through since the turn before, as the server counts (`agent.edge.statistics`)."""
 
@@ -236,6 +238,7 @@ class Trace:
             "over": self.over(budget),
             "pauses": [self._pause(pause) for pause in self.pauses],
             "withdrawn": [self._since_zero(marks) for marks in self.withdrawn],
+            "tokens": self.tokens,
             "ear": self.ear.model_dump() if self.ear else None,
             "media": self.media,
         }

@@ -1,6 +1,7 @@
 """What to say. One protocol, one file per engine."""
 
 import os
+import sys
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,6 +68,14 @@ class Usage:
         self.text, self.audio = self.text + more.text, self.audio + more.audio
         self.cached_text, self.cached_audio = self.cached_text + more.cached_text, self.cached_audio + more.cached_audio
         self.output, self.complete = self.output + more.output, more.complete
+
+
+def gpu_memory() -> dict[str, int]:
+    """Bytes that this process holds of each GPU, by its number; empty where no engine brought torch, or there is none."""
+    torch = sys.modules.get("torch")
+    if torch is None or not torch.cuda.is_initialized():
+        return {}
+    return {str(number): torch.cuda.memory_reserved(number) for number in range(torch.cuda.device_count())}
 
 
 class Engine(Protocol):

@@ -21,6 +21,7 @@ from agent.edge.sideband import control
 from agent.edge.webrtc import WebRTCEdge, answer
 from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS, WebSocketEdge
 from agent.http.keys import Keys
+from agent.http.metrics import Metrics
 from agent.http.requests import read_json, read_offer
 from agent.realtime.objects import EventError, SessionObject, refusal
 from agent.stages import Stages
@@ -35,7 +36,7 @@ class Calls(Protocol):
     settings: Settings
     stages: Stages
     suggestions: tuple[str, ...]
-    ended: dict[str, float]
+    metrics: Metrics
     draining: bool
     """No new call is to begin: the server is stopping."""
     agents: Mapping[str, Agent]

@@ -3,11 +3,10 @@
 import contextlib
 
 from aiohttp import web
+from prometheus_client.exposition import CONTENT_TYPE_PLAIN_0_0_4
 
-from agent.edge.webrtc import WebRTCEdge
 from agent.http.calls import Calls, ice_servers
 from agent.http.keys import Keys
-from agent.http.metrics import exposition
 
 
 class Reports:
@@ -43,9 +42,8 @@ class Reports:
     async def get_metrics(self, request: web.Request) -> web.Response:
         """What the calls went through, for Prometheus."""
         self._keys.check_key(request)
-        live = [edge.media for edge in self._server.calls.values() if isinstance(edge, WebRTCEdge)]
-        text = exposition(live, self._server.ended, len(self._server.calls))
-        return web.Response(text=text, headers={"Content-Type": "text/plain; version=0.0.4; charset=utf-8"})
+        body = self._server.metrics.exposition()
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_PLAIN_0_0_4})
 
     async def describe(self, request: web.Request) -> web.Response:
         """What the page needs before a call; the ICE servers' credentials are for those who may call."""

@@ -29,6 +29,7 @@ COLUMNS = (
     *("date", "call", "response", "agent", "model", "voice", "status", "outcome", "measured", "v2v_ms", "over"),
     *(f"{stage}_ms" for stage in STAGES),
     *("wait_ms", "end_of_turn", "tries", "hit", "saved_ms", "pauses", "withdrawn"),
+    *("prompt_tokens", "cached_tokens", "output_tokens"),
     *("clock_error_ms", "round_trip_ms", "jitter_buffer_ms", "packets_lost", "concealed_ms"),
     *("received_packets", "lost_packets", "concealed_packets", "sent_packets", "missed_packets", "underruns"),
 )
@@ -40,7 +41,7 @@ class Query(BaseModel, frozen=True, extra="forbid"):
     call: str | None = None
     agent: str | None = None
     model: str | None = None
-    outcome: Literal["completed", "barge_in", "false_start", "cancelled", "failed"] | None = None
+    outcome: Literal["completed", "barge_in", "false_start", "cancelled", "incomplete", "failed"] | None = None
     limit: Annotated[int, Field(ge=0, le=MOST)] = 1000
     """The newest so many."""
     format: Literal["json", "csv"] = "json"
@@ -130,6 +131,7 @@ def as_csv(rows: list[dict[str, Any]]) -> str:
     writer.writeheader()
     for row in rows:
         stages = {f"{stage}_ms": length for stage, length in row["stages"].items()}
+        tokens = {f"{kind}_tokens": number for kind, number in row["tokens"].items()}
         counts = {"pauses": len(row["pauses"]), "withdrawn": len(row["withdrawn"])}
-        writer.writerow({**row, **stages, **(row["ear"] or {}), **row["media"], **counts})
+        writer.writerow({**row, **stages, **tokens, **(row["ear"] or {}), **row["media"], **counts})
     return text.getvalue()

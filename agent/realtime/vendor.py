@@ -21,7 +21,7 @@ class WordsTimed(BaseModel, frozen=True):
 
 
 class TurnTrace(BaseModel, frozen=True):
-    """When each stage of a turn happened, in milliseconds from `speech_stopped` (or the turn's first mark).
+    """When each stage of a turn happened, in milliseconds from the caller's last syllable (or the turn's first mark).
 
     `heard` are the words that were played: an answer can be cut after its `response.done`, and no other event tells them then.
     The turn was over after `wait_ms` of silence, with the engine's probability `end_of_turn` of it, where there was one.
