@@ -16,6 +16,7 @@ from agent.realtime.objects import EventError
 from agent.reply import Judge, Reason, Reply
 from agent.response import ResponseEvents
 from agent.stages import Stages
+from agent.tools import Remind
 from agent.trace import Ear, Mark, Pause
 
 MAX_BESIDE = 4
@@ -78,6 +79,8 @@ class Answering:
     tasks: asyncio.TaskGroup
     numbers: Iterator[int]
     """For ids."""
+    remind: Remind
+    """For functions whose caller is told something later."""
     _reply: Reply | None = None
     _prepared: tuple[Reply, Ask] | None = None
     _beside: Beside = field(default_factory=Beside)
@@ -190,4 +193,5 @@ class Answering:
         """Ids count up, so that two runs of one conversation have equal events."""
         response = ask.response.model_copy(update={"id": f"resp_{next(self.numbers)}"})
         conversation = self.conversation if ask.in_conversation else Conversation()
-        return Reply(self.stages, ResponseEvents(self.edge, response), conversation, self.numbers, self.call_id)
+        wire = ResponseEvents(self.edge, response)
+        return Reply(self.stages, wire, conversation, self.numbers, self.call_id, self.remind)

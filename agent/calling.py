@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from agent.conversation import FunctionCall
 from agent.engine import Options
 from agent.output import Output
-from agent.tools import Toolbox, arguments_of, failure
+from agent.tools import Remind, Toolbox, arguments_of, failure
 from agent.tools.recognise import CallArguments, CallBroken, CallEnded, CallStarted
 
 ROUNDS = 5
@@ -25,6 +25,8 @@ class Calling:
     offered: Options
     """As the client wants the answer: with the client's functions."""
     output: Output
+    remind: Remind
+    """For functions whose caller is told something later."""
     asks_client: bool = False
     """The client has a call to answer, so it also asks for what follows."""
     _name: str = ""
@@ -68,7 +70,7 @@ class Calling:
     async def _run(self, call: FunctionCall) -> str:
         if reason := self._refused.pop(call.call_id, None):
             return failure(reason)
-        return await self.toolbox.run(call.name, call.arguments)
+        return await self.toolbox.run(call.name, call.arguments, self.remind)
 
     def _is_clients(self, name: str) -> bool:
         return any(tool.name == name for tool in self.offered.tools)

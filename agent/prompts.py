@@ -1,6 +1,6 @@
-"""What the agent says of its own accord: a greeting, and a word when the caller has been quiet for long. Pure; seconds."""
+"""What the agent says of its own accord: a greeting, what it promised to say, a word when the caller is quiet for long. Pure; seconds."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Annotated
 
 import pydantic
@@ -38,6 +38,27 @@ class Prompts:
 
     interrupted: Words = "—"
     """Ends an answer that was cut, in what the model is given: so it knows that it was interrupted."""
+
+
+@dataclass
+class Reminders:
+    """Words that are to be said after some time, as soon as neither side is speaking."""
+
+    most: int = 20
+    """At a time; one more and the first is forgotten."""
+    _position: float = 0.0
+    _due: list[tuple[float, str]] = field(default_factory=list)
+
+    def add(self, seconds: float, words: str) -> None:
+        """To be said in so many seconds."""
+        self._due = sorted([*self._due[-self.most + 1 :], (self._position + seconds, words)])
+
+    def push(self, *, quiet: bool) -> str:
+        """Count a frame; the words that are due and can be said now, if there are any."""
+        self._position += FRAME_SECONDS
+        if not (quiet and self._due and self._due[0][0] <= self._position):
+            return ""
+        return self._due.pop(0)[1]
 
 
 @dataclass

@@ -19,6 +19,7 @@ from agent.realtime.responses import Failure, StatusDetails
 from agent.response import ResponseEvents
 from agent.saying import Saying
 from agent.stages import Stages
+from agent.tools import Remind
 from agent.trace import Mark, Status, Trace
 from agent.tts import TTSError
 
@@ -34,7 +35,13 @@ class Reply:
     """One reply of one call; `start` it once."""
 
     def __init__(
-        self, stages: Stages, wire: ResponseEvents, conversation: Conversation, numbers: Iterator[int], call: str
+        self,
+        stages: Stages,
+        wire: ResponseEvents,
+        conversation: Conversation,
+        numbers: Iterator[int],
+        call: str,
+        remind: Remind,
     ) -> None:
         """`conversation` is what the answer becomes part of, `numbers` are for ids, `call` is the id in the trace."""
         self.id = wire.response.id
@@ -50,7 +57,7 @@ class Reply:
         self._speaker = wire.edge.speaker
         self._wire = wire
         self._opened = asyncio.Event()
-        self._saying = Saying(stages, wire, self.output, self._opened, self._mark)
+        self._saying = Saying(stages, wire, self.output, self._opened, self._mark, remind)
         self._task: asyncio.Task[None] | None = None
 
     def start(

@@ -17,6 +17,7 @@ from agent.engine import Prefill, Usage
 from agent.output import Output
 from agent.response import ResponseEvents, words_timed
 from agent.stages import Stages
+from agent.tools import Remind
 from agent.tools.recognise import Noise, Piece, recognise
 from agent.trace import Mark
 from agent.tts import TTSError
@@ -34,6 +35,7 @@ class Saying:
     opened: asyncio.Event
     """Set when the caller may hear it."""
     mark: Callable[[Mark], None]
+    remind: Remind
     usage: Usage = field(default_factory=Usage)
     """Of all rounds."""
     _given: int = 0
@@ -71,7 +73,7 @@ class Saying:
                 return
 
     def _calling(self, ask: Ask) -> Calling:
-        return Calling(self.stages.toolbox, ask.options, self.output)
+        return Calling(self.stages.toolbox, ask.options, self.output, self.remind)
 
     async def _utter(self, pieces: AsyncGenerator[Piece], calling: Calling | None) -> None:
         """Say the words as they come, and note the calls; closes `pieces`. Until the first comes, the engine is late."""

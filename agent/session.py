@@ -18,7 +18,7 @@ from agent.edge import Edge, Returned
 from agent.entry import Entry
 from agent.hearing import Hearing
 from agent.items import Items
-from agent.prompts import Prompts, Quiet
+from agent.prompts import Prompts, Quiet, Reminders
 from agent.realtime import client_events, events
 from agent.realtime.objects import EventError, SemanticVAD, ServerVAD, SessionObject, update_session
 from agent.realtime.responses import WantedResponse
@@ -57,11 +57,14 @@ class Session:
         self._speech: Message | None = None
         """The caller's turn as it was heard up to its last pause."""
         self._quiet = Quiet()
+        self._reminders = Reminders()
         self._entry = Entry()
         self._tasks = asyncio.TaskGroup()
         numbers = itertools.count(1)
         self._items = Items(edge, self.conversation, numbers)
-        self._answering = Answering(edge, stages, self.conversation, session.id, self._tasks, numbers)
+        self._answering = Answering(
+            edge, stages, self.conversation, session.id, self._tasks, numbers, self._reminders.add
+        )
         self._transcribing = Transcribing(
             edge, stages.engine, self.conversation, lambda: self._answering.generating is not None
         )
@@ -97,6 +100,8 @@ class Session:
             _idle_after(detection, prompts), prompts.idle_times, speaking=speaking, answering=answering
         ):
             self._answer_silence(prompts.idle)
+        elif words := self._reminders.push(quiet=not (speaking or answering)):
+            self._answering.answer(self._ask(words=words))
 
     def _take_turn(self, event: TurnEvent) -> None:
         detection = self._session.audio.input.turn_detection

@@ -1,6 +1,6 @@
 """The count of a silence, frame by frame."""
 
-from agent.prompts import Quiet
+from agent.prompts import Quiet, Reminders
 
 
 def frames(quiet, count, *, speaking=False, answering=False):
@@ -32,3 +32,17 @@ def test_so_many_times_until_the_caller_speaks():
 
 def test_never():
     assert not any(Quiet().push(0.0, 2, speaking=False, answering=False) for _ in range(1000))
+
+
+def test_reminders_are_said_when_they_are_due_one_after_another_and_only_when_it_is_quiet():
+    reminders = Reminders()
+    reminders.add(0.06, "second")
+    reminders.add(0.02, "first")
+    assert [reminders.push(quiet=quiet) for quiet in (True, False, True, True, True)] == ["first", "", "second", "", ""]
+
+
+def test_reminders_are_bounded():
+    reminders = Reminders(most=2)
+    for number in range(4):
+        reminders.add(number, str(number))
+    assert [words for _, words in reminders._due] == ["2", "3"]

@@ -262,3 +262,14 @@ async def test_an_error_beside_an_mcp_server_stays_what_it_is():
 def test_there_is_one_way_to_an_mcp_server(fields):
     with pytest.raises(ValueError, match="either a command or a url"):
         MCPServer(**fields)
+
+
+async def test_a_timer_is_set_for_the_caller():
+    asked = []
+    async with load(ToolSettings(functions=("agent.tools.clock:set_timer",))) as tools:
+        said = await tools.run("set_timer", '{"seconds": 60}', lambda *reminder: asked.append(reminder))
+        assert said == "The timer is set to 60 seconds."
+        assert asked == [(60.0, "Your timer is over.")]
+        assert "error" in await tools.run("set_timer", '{"seconds": -1}', lambda *_: None)
+        assert "error" in await tools.run("set_timer", '{"seconds": 60}')
+        assert tools.functions[0].parameters["properties"]["seconds"]["maximum"] == 3600

@@ -67,12 +67,25 @@ class ToolError(ValueError):
 
 
 @dataclass(frozen=True)
+class Later:
+    """A function's result, and words that the agent says after some seconds, when neither side is speaking."""
+
+    result: str
+    seconds: float
+    words: str
+
+
+Remind = Callable[[float, str], None]
+"""Takes seconds, and the words that are said then."""
+
+
+@dataclass(frozen=True)
 class Tool:
     """A function with what runs it."""
 
     function: FunctionTool
     run: Callable[[dict[str, object]], Awaitable[object]]
-    """Takes the arguments by name; what it gives becomes text: strings as they are, anything else as JSON. May raise anything."""
+    """Takes the arguments by name; what it gives becomes text: strings as they are, anything but `Later` as JSON. May raise anything."""
 
 
 @dataclass(frozen=True)
@@ -88,8 +101,11 @@ class Toolbox:
         """What the model is told of them."""
         return tuple(tool.function for tool in self.tools.values())
 
-    async def run(self, name: str, arguments: str) -> str:
-        """Run a function on arguments in JSON; returns its result, or what went wrong, in words for the model. Raises nothing."""
+    async def run(self, name: str, arguments: str, remind: Remind | None = None) -> str:
+        """Run a function on arguments in JSON; returns its result, or what went wrong, in words for the model. Raises nothing.
+
+        Without `remind` nothing can be said later.
+        """
         tool = self.tools.get(name)
         if tool is None:
             return failure(f"there is no function {name!r}; there are: {', '.join(self.tools) or 'none'}")
@@ -103,6 +119,11 @@ class Toolbox:
         except Exception as error:  # noqa: BLE001 a function is a fault domain: it is not ours, and may raise anything
             _log.warning("%s failed", name, exc_info=error)
             return failure(str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}")
+        if isinstance(result, Later):
+            if remind is None:
+                return failure("nothing can be said later here")
+            remind(result.seconds, result.words)
+            result = result.result
         return self._cut(result if isinstance(result, str) else _as_json(result))
 
     def _cut(self, text: str) -> str:

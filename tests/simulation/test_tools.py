@@ -17,6 +17,7 @@ from agent.simulation.caller import Say, Send, Wait
 from agent.simulation.sound import ToneVoice
 from agent.stages import Stages
 from agent.tools import Tool, Toolbox
+from agent.tools.functions import function
 
 WEATHER = '{"name": "weather", "parameters": {"place": "Bern"}}'
 OFFER = {
@@ -380,3 +381,31 @@ def test_noise_may_go_without_an_answer():
     assert len(history(made)) == 1
     assert done(made)[0].output == ()
     assert not made.caller.audible()
+
+
+# What is said later.
+
+
+def timer(*script, seconds=5.0):
+    text = f'{{"name": "set_timer", "parameters": {{"seconds": {seconds}, "name": "tea"}}}}'
+    toolbox = Toolbox({"set_timer": function("agent.tools.clock:set_timer")})
+    return call.simulate(
+        [Say(0.5), Wait(3.0), *script], Stages(Model(text, "It is set.", "Yes?"), ToneVoice(), toolbox=toolbox)
+    )
+
+
+def test_a_timer_tells_when_it_is_over():
+    made = timer(Wait(4.0))
+    assert history(made)[2:] == ["= The tea timer is set to 5 seconds.", "It is set.", "Your tea timer is over."]
+    assert made.caller.audible()[-1][0] == pytest.approx(1.1 + 5.0, abs=0.2)
+
+
+def test_a_timer_waits_until_neither_side_speaks():
+    made = timer(Wait(2.0), Say(3.0), Wait(4.0))
+    assert history(made)[-2:] == ["Yes?", "Your tea timer is over."]
+    assert not sent(made, events.ItemTruncated)
+    assert len(done(made)) == 3
+
+
+def test_a_call_that_ends_does_not_wait_for_its_timers():
+    assert timer(seconds=1000.0).duration == pytest.approx(3.5, abs=0.1)
