@@ -93,6 +93,15 @@ class Settings(BaseSettings):
     key: SecretStr | None = None
     """API key that callers must send as `Authorization: Bearer KEY`. Set it in the environment, not on the command line."""
 
+    keys: dict[str, Annotated[SecretStr, Field(min_length=1)]] = {}
+    """Further API keys, by the names of those who have them: a table [keys] in parley.toml, or PARLEY_KEYS__NAME."""
+
+    key_calls: Annotated[int, Field(ge=1)] = 100
+    """Calls at a time with one key."""
+
+    key_requests: Annotated[int, Field(ge=1)] = 300
+    """Calls, secrets and completions that one key may ask for in a minute; more are told when to try again."""
+
     origins: tuple[str, ...] = ()
     """Web origins, such as https://app.example, whose pages may call; left empty: pages of this machine, or any that have the key."""
 
@@ -173,7 +182,7 @@ class Settings(BaseSettings):
 
     @model_validator(mode="after")
     def _guard(self) -> Self:
-        if self.key is None and not _is_loopback(self.host):
+        if not (self.key or self.keys) and not _is_loopback(self.host):
             raise ValueError(
                 f"host {self.host!r} can be reached from other machines, so callers need a key: set PARLEY_KEY, or use host 127.0.0.1"
             )

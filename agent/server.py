@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
@@ -17,15 +18,18 @@ from aiohttp import web
 
 from agent.agents import Agent
 from agent.config import Settings
+from agent.edge.mailbox import GOING_AWAY, INTERNAL_ERROR
 from agent.edge.webrtc import WebRTCEdge
 from agent.edge.websocket import WebSocketEdge
 from agent.hearing import Hearing
 from agent.http import routes
 from agent.http.keys import MAX_SECRET
 from agent.http.metrics import Metrics
+from agent.realtime.events import Error
 from agent.realtime.objects import (
     AudioInput,
     AudioOutput,
+    ErrorDetails,
     EventError,
     SessionAudio,
     SessionObject,
@@ -111,6 +115,7 @@ class Server:
         session = SessionObject(
             id=f"{kind}_{secrets.token_hex(12)}",
             model=self.stages.engine.name,
+            expires_at=round(time.time() + self.settings.call_seconds),  # noqa: TID251  a date in the world
             agent=agent.id if agent else None,
             instructions=self.settings.instructions,
             audio=SessionAudio(
@@ -157,8 +162,16 @@ class Server:
                     await Session(kept, stages, hearing, session).run()
         except TimeoutError:
             _log.info("%s reached the longest time of a call", session.id)
+            edge.send(
+                Error(error=ErrorDetails(code="session_expired", message="The call has lasted as long as it may."))
+            )
         except Exception:  # noqa: BLE001 the only one: a call is a fault domain
             _log.exception("%s failed; other calls go on", session.id)
+            broken = ErrorDetails(
+                type="server_error", code="internal_error", message="The server made a mistake; call again."
+            )
+            edge.send(Error(error=broken))
+            _end(edge, INTERNAL_ERROR)
         finally:
             await edge.close()
             self.metrics.call_ended(session.id)
@@ -189,5 +202,10 @@ class Server:
             async with asyncio.timeout(HANG_UP_SECONDS):
                 while self.calls:
                     for edge in self.calls.values():
-                        edge.hang_up()
+                        _end(edge, GOING_AWAY)
                     await asyncio.sleep(0.01)
+
+
+def _end(edge: WebRTCEdge | WebSocketEdge, code: int) -> None:
+    """Hang up; a WebSocket says why."""
+    edge.hang_up(code) if isinstance(edge, WebSocketEdge) else edge.hang_up()

@@ -9,7 +9,7 @@ from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 from pydantic import SecretStr
 
-from agent.http.keys import Keys
+from agent.http.keys import Grant, Keys
 
 SETTINGS = {"instructions": "Sing. " * 100, "audio": {"output": {"voice": "alloy"}}}
 
@@ -25,7 +25,7 @@ class Clock:
 
 
 def keys(key="master", origins=(), clock=None):
-    return Keys(SecretStr(key) if key else None, origins, clock or Clock())
+    return Keys({"default": SecretStr(key)} if key else {}, origins, clock or Clock())
 
 
 def request(host="localhost:8080", **headers):
@@ -134,3 +134,14 @@ def test_pages_are_trusted(key, origins, origin, trusted):
     else:
         with pytest.raises(web.HTTPForbidden):
             here.check(bearer(key or "", Origin=origin))
+
+
+def test_each_key_has_its_holder_and_so_have_its_secrets():
+    several = Keys({"alice": SecretStr("a-key"), "bob": SecretStr("b-key")}, (), Clock())
+    assert several.check(bearer("b-key")) == Grant({}, whole=True, holder="bob")
+    secret, _ = several.mint(SETTINGS, 60, "alice")
+    assert several.check(bearer(secret)) == Grant(SETTINGS, whole=False, holder="alice")
+    with pytest.raises(web.HTTPUnauthorized):
+        several.check(bearer("c-key"))
+    with pytest.raises(web.HTTPUnauthorized):
+        keys("a-key").check(bearer(secret))

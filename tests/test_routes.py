@@ -309,3 +309,33 @@ async def test_ten_thousand_broken_events_are_answered_and_the_call_goes_on():
             while (event := await socket.receive_json())["type"] != "session.updated":
                 errors += event["type"] == "error"
         assert errors == 10_000
+
+
+# Limits of a key.
+
+
+async def test_a_key_that_asks_too_often_is_told_when_to_try_again():
+    async with asking(key="master", keys={"bob": "b-key"}, key_requests=2) as (_, http):
+        headers = {"Authorization": "Bearer master"}
+        for _ in range(2):
+            assert (await http.post("/v1/realtime/client_secrets", headers=headers)).status == 200
+        refused = await http.post("/v1/realtime/client_secrets", headers=headers)
+        assert 1 <= int(refused.headers["Retry-After"]) <= 30
+        assert (await error(refused))[1]["code"] == "rate_limit_exceeded"
+        assert (await http.get("/v1/models", headers=headers)).status == 200
+        others = {"Authorization": "Bearer b-key"}
+        assert (await http.post("/v1/realtime/client_secrets", headers=others)).status == 200
+
+
+async def test_calls_of_a_key_and_of_its_secrets_are_limited_together():
+    async with asking(key="master", keys={"bob": "b-key"}, key_calls=1) as (server, http):
+        headers = {"Authorization": "Bearer master"}
+        secret = (await (await http.post("/v1/realtime/client_secrets", headers=headers)).json())["value"]
+        async with http.ws_connect("/v1/realtime", headers=headers):
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="429"):
+                await http.ws_connect("/v1/realtime", headers={"Authorization": f"Bearer {secret}"})
+            async with http.ws_connect("/v1/realtime", headers={"Authorization": "Bearer b-key"}):
+                assert len(server.calls) == 2
+        await ended(server)
+        async with http.ws_connect("/v1/realtime", headers={"Authorization": f"Bearer {secret}"}) as socket:
+            assert (await socket.receive_json())["type"] == "session.created"

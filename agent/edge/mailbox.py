@@ -18,6 +18,10 @@ MAX_WAITING_BYTES = 1024 * 1024
 """Events, and bytes of audio in them, that wait for the session; none are put in beyond."""
 
 
+NORMAL, GOING_AWAY, INTERNAL_ERROR = 1000, 1001, 1011
+"""Why a socket is closed; after the last two clients come back, if they were asked to."""
+
+
 class Socket(Protocol):
     """What is used of aiohttp's WebSocketResponse."""
 
@@ -27,7 +31,7 @@ class Socket(Protocol):
     async def send_str(self, data: str) -> None:
         """Send a text; waits while the network takes no more. Raises ConnectionError once the socket is closed."""
 
-    async def close(self) -> object:
+    async def close(self, *, code: int) -> object:
         """Close from this side, and wait a while for the client's."""
 
 
@@ -96,6 +100,7 @@ class Outbox:
         self._waiting: deque[str] = deque()
         self._unsent = 0
         self._closed = False
+        self._code = NORMAL
         self._news = asyncio.Event()
         """Set and replaced at every change."""
 
@@ -117,7 +122,7 @@ class Outbox:
                     self._changed()
                 else:
                     await self._news.wait()
-            await socket.close()
+            await socket.close(code=self._code)
         except ConnectionError:  # whoever reads the socket learns of it, too
             self.close()
 
@@ -126,9 +131,9 @@ class Outbox:
         while self._unsent >= limit and not self._closed:
             await self._news.wait()
 
-    def close(self) -> None:
-        """Take nothing more."""
-        self._closed = True
+    def close(self, code: int = NORMAL) -> None:
+        """Take nothing more; the socket will be closed with a code of RFC 6455, section 7.4.1."""
+        self._closed, self._code = True, code if self._code == NORMAL else self._code
         self._changed()
 
     def _changed(self) -> None:

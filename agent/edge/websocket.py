@@ -15,7 +15,7 @@ from aiohttp import WSMessage, WSMsgType
 from agent import g711
 from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Frame, Resampler, Samples
 from agent.edge.deltas import DeltaSpeaker
-from agent.edge.mailbox import Inbox, Outbox, Socket
+from agent.edge.mailbox import NORMAL, Inbox, Outbox, Socket
 from agent.realtime.client_events import ClientEvent, InputAudioBufferAppend, parse
 from agent.realtime.events import (
     ContentPartAdded,
@@ -112,8 +112,8 @@ class WebSocketEdge:
                 self._format = session.audio.input.format
             case ResponseCreated(response=Response(output_modalities=("audio",), audio=ResponseAudio(output=output))):
                 self.speaker.format = output.format
-            case ContentPartAdded(response_id=response_id, item_id=item_id, part=AudioPart()):
-                self.speaker.begin(response_id, item_id)
+            case ContentPartAdded(response_id=response_id, item_id=item_id, output_index=index, part=AudioPart()):
+                self.speaker.begin(response_id, item_id, index)
             case OutputAudioDone():
                 self.speaker.flush()
             case TurnTrace():
@@ -122,10 +122,10 @@ class WebSocketEdge:
                 pass
         self._outbox.put(serialise(event, f"event_{next(self._numbers)}"))
 
-    def hang_up(self) -> None:
-        """End the frames and the events; what was sent still goes out."""
+    def hang_up(self, code: int = NORMAL) -> None:
+        """End the frames and the events; what was sent still goes out before the socket is closed with a code."""
         self._inbox.close()
-        self._outbox.close()
+        self._outbox.close(code)
 
     async def close(self) -> None:
         """Hang up, and wait for the socket to be closed; drop it when the client does not take part."""

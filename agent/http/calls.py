@@ -21,6 +21,7 @@ from agent.edge.sideband import control
 from agent.edge.webrtc import WebRTCEdge, answer
 from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS, WebSocketEdge
 from agent.http.keys import Keys
+from agent.http.limits import Limits
 from agent.http.metrics import Metrics
 from agent.http.requests import read_json, read_offer
 from agent.realtime.objects import EventError, SessionObject, refusal
@@ -72,9 +73,10 @@ class SecretRequest(BaseModel, frozen=True):
 class CallRoutes:
     """The handlers; each checks who asks."""
 
-    def __init__(self, server: Calls, keys: Keys) -> None:
+    def __init__(self, server: Calls, keys: Keys, limits: Limits) -> None:
         self._server = server
         self._keys = keys
+        self._limits = limits
 
     async def start_call(self, request: web.Request) -> web.Response:
         """SDP offer in, alone or in a form with the session's settings; SDP answer out, and where to hang up.
@@ -82,11 +84,13 @@ class CallRoutes:
         What the header `Parley-Resume` does is said in `agent/edge/resume.py`.
         """
         grant = self._keys.check(request)
+        self._limits.take(grant.holder)
         offer, changes = await read_offer(request)
         token = request.headers.get(resume.HEADER)
         if token not in {None, resume.NEW}:
             return await self._resume(offer, token)
         session = self._server.session("rtc", grant.session, changes, _chosen(request))
+        self._limits.begin(grant.holder, session.id, self._server.calls)
         with self._server.room():
             waits = self._server.settings.resume_seconds if token else 0.0
             edge, sdp = await _accepted(answer(offer, reach(self._server.settings), session.id, waits))
@@ -114,6 +118,7 @@ class CallRoutes:
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
         """A call over a WebSocket, or the control of one over WebRTC (`?call_id=`), to its end."""
         grant = self._keys.check(request)
+        self._limits.take(grant.holder)
         if request.query.get("intent", "realtime") != "realtime":
             raise none_of("transcription sessions")
         socket = web.WebSocketResponse(
@@ -133,6 +138,7 @@ class CallRoutes:
             await control(socket, call.channel)
             return socket
         session = self._server.session("sess", grant.session, _chosen(request))
+        self._limits.begin(grant.holder, session.id, self._server.calls)
         with self._server.room():
             await socket.prepare(request)
             transport = request.transport
@@ -143,24 +149,26 @@ class CallRoutes:
 
     async def make_secret(self, request: web.Request) -> web.Response:
         """A secret for a browser, bound to session settings; they are checked now."""
-        self._keys.check_key(request)
+        grant = self._keys.check_key(request)
+        self._limits.take(grant.holder)
         try:
             wanted = SecretRequest.model_validate(await read_json(request))
         except ValidationError as error:
             raise refusal(error) from None
         session = self._server.session("sess", wanted.session)
-        value, end = self._keys.mint(wanted.session, wanted.expires_after.seconds)
+        value, end = self._keys.mint(wanted.session, wanted.expires_after.seconds, grant.holder)
         return web.json_response({"value": value, "expires_at": end, "session": session.model_dump(mode="json")})
 
     async def make_beta_session(self, request: web.Request) -> web.Response:
         """The beta's way to a secret, which older token servers use: flat settings, and the secret inside the session."""
-        self._keys.check_key(request)
+        grant = self._keys.check_key(request)
+        self._limits.take(grant.holder)
         flat = await read_json(request)
         changes: dict[str, Any] = {name: flat[name] for name in ("instructions",) if name in flat}
         if isinstance(flat.get("voice"), str):
             changes["audio"] = {"output": {"voice": flat["voice"]}}
         session = self._server.session("sess", changes)
-        value, end = self._keys.mint(changes, ExpiresAfter().seconds)
+        value, end = self._keys.mint(changes, ExpiresAfter().seconds, grant.holder)
         secret = {"client_secret": {"value": value, "expires_at": end}}
         return web.json_response({**session.model_dump(mode="json"), **secret})
 

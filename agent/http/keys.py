@@ -13,7 +13,7 @@ import json
 import secrets
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -38,7 +38,9 @@ class Grant:
     session: dict[str, Any]
     """Settings bound to its secret: a default for its sessions."""
     whole: bool
-    """Whether it may do everything: it showed the key, or none is needed."""
+    """Whether it may do everything: it showed a key, or none is needed."""
+    holder: str = ""
+    """Whose key it showed, itself or by a secret that was made with it; empty: none is needed."""
 
 
 class Keys:
@@ -46,15 +48,16 @@ class Keys:
 
     def __init__(
         self,
-        key: SecretStr | None,
+        keys: Mapping[str, SecretStr],
         origins: tuple[str, ...],
         now: Callable[[], float] = time.time,  # noqa: TID251  an end is a date in the world
     ) -> None:
-        """`key` None: no key is needed. `origins` are the pages that may call; empty: those of this machine, or all that know the key."""
-        self._key = key.get_secret_value() if key else None
+        """`keys` by who has them; none: none is needed. `origins` are the pages that may call; empty: this machine's, or all with a key."""
+        self._keys = {holder: key.get_secret_value().encode() for holder, key in keys.items()}
         self._origins = origins
         self._now = now
-        self._signing = hashlib.sha256(b"parley ek_" + (self._key or secrets.token_hex()).encode()).digest()
+        known = b"\0".join(self._keys.values()) or secrets.token_bytes()
+        self._signing = hashlib.sha256(b"parley ek_" + known).digest()
 
     def check(self, request: web.Request) -> Grant:
         """What a request may do. Raises HTTPUnauthorized without a valid key, HTTPForbidden for a page that is not trusted."""
@@ -63,19 +66,22 @@ class Keys:
             raise web.HTTPForbidden(
                 text=f"Pages of {origin} may not call this server; its setting `origins` says which may."
             )
-        if self._key is None and not _is_loopback(f"//{request.host}"):
+        if not self._keys and not _is_loopback(f"//{request.host}"):
             raise web.HTTPForbidden(text="Without a key this server answers only as localhost.")
         token = _token(request)
         if token.startswith(PREFIX):
-            return Grant(self._read(token), whole=False)
-        if self._key is not None and not hmac.compare_digest(_bytes(token), self._key.encode()):
+            return self._read(token)
+        holders = [holder for holder, key in self._keys.items() if hmac.compare_digest(_bytes(token), key)]
+        if self._keys and not holders:
             raise web.HTTPUnauthorized(text="Send the server's key as 'Authorization: Bearer KEY'.")
-        return Grant({}, whole=True)
+        return Grant({}, whole=True, holder=holders[0] if holders else "")
 
-    def check_key(self, request: web.Request) -> None:
+    def check_key(self, request: web.Request) -> Grant:
         """As `check`, for what a secret does not open: other secrets, and what other calls went through. Raises HTTPForbidden."""
-        if not self.check(request).whole:
+        grant = self.check(request)
+        if not grant.whole:
             raise web.HTTPForbidden(text="An ephemeral secret opens calls and nothing else; send the server's key.")
+        return grant
 
     def trusts(self, origin: str, host: str) -> bool:
         """Whether pages of an origin (scheme, name and port) may call us at `host`: our own may, and those of the list.
@@ -84,12 +90,12 @@ class Keys:
         """
         if urlsplit(origin).netloc == host or origin in self._origins:
             return True
-        return not self._origins and (self._key is not None or _is_loopback(origin))
+        return not self._origins and (bool(self._keys) or _is_loopback(origin))
 
-    def mint(self, session: dict[str, Any], seconds: int) -> tuple[str, int]:
+    def mint(self, session: dict[str, Any], seconds: int, holder: str = "") -> tuple[str, int]:
         """A secret with its settings, valid for so many seconds, and its end in seconds since 1970. Raises HTTPBadRequest if too long."""
         end = int(self._now()) + seconds
-        content = base64.urlsafe_b64encode(zlib.compress(json.dumps([end, session]).encode(), 9)).rstrip(b"=")
+        content = base64.urlsafe_b64encode(zlib.compress(json.dumps([end, session, holder]).encode(), 9)).rstrip(b"=")
         secret = f"{PREFIX}{content.decode()}.{self._signature(content)}"
         if len(secret) > MAX_SECRET:
             raise web.HTTPBadRequest(
@@ -97,15 +103,17 @@ class Keys:
             )
         return secret, end
 
-    def _read(self, secret: str) -> dict[str, Any]:
-        """The settings bound to a secret. Raises HTTPUnauthorized if it is not ours, or over."""
+    def _read(self, secret: str) -> Grant:
+        """What a secret opens. Raises HTTPUnauthorized if it is not ours, or over."""
         content, _, signature = secret.removeprefix(PREFIX).partition(".")
         if not hmac.compare_digest(_bytes(signature), self._signature(_bytes(content)).encode()):
             raise web.HTTPUnauthorized(text="This is no ephemeral secret of this server.")
-        end, session = json.loads(zlib.decompress(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4))))
+        end, session, holder = json.loads(
+            zlib.decompress(base64.urlsafe_b64decode(content + "=" * (-len(content) % 4)))
+        )
         if self._now() >= end:
             raise web.HTTPUnauthorized(text="This ephemeral secret has expired.")
-        return dict(session)
+        return Grant(session, whole=False, holder=holder)
 
     def _signature(self, content: bytes) -> str:
         return base64.urlsafe_b64encode(hmac.digest(self._signing, content, "sha256")).decode().rstrip("=")

@@ -63,6 +63,9 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
         return _error(400, error.details(None).model_dump())
     except web.HTTPUnauthorized as error:
         return _error(401, {"message": error.text, "code": "invalid_api_key"}, {hdrs.WWW_AUTHENTICATE: "Bearer"})
+    except web.HTTPTooManyRequests as error:
+        details = {"message": error.text, "code": "rate_limit_exceeded"}
+        return _error(429, details, {hdrs.RETRY_AFTER: error.headers[hdrs.RETRY_AFTER]})
     except web.HTTPError as error:
         kept = {str(name): error.headers[name] for name in (hdrs.ALLOW, hdrs.RETRY_AFTER) if name in error.headers}
         return _error(error.status, {"message": error.text, "code": error.reason.lower().replace(" ", "_")}, kept)

@@ -10,6 +10,7 @@ from agent.http.agents import list_agents
 from agent.http.calls import CallRoutes, Calls, none_of
 from agent.http.completions import complete
 from agent.http.keys import Keys
+from agent.http.limits import Limits
 from agent.http.middleware import Handler, add_headers, errors_as_json, preflight
 from agent.http.reports import Reports
 from agent.http.turns import Turns
@@ -22,8 +23,11 @@ WEB = Path(__file__).resolve().parent.parent.parent / "web"
 
 def application(server: Calls) -> web.Application:
     """All routes, with what holds for each of them."""
-    keys = Keys(server.settings.key, server.settings.origins)
-    calls, reports, turns = CallRoutes(server, keys), Reports(server, keys), Turns(server, keys)
+    settings = server.settings
+    main = {"default": settings.key} if settings.key else {}
+    keys = Keys({**main, **settings.keys}, settings.origins)
+    limits = Limits(settings.key_calls, settings.key_requests)
+    calls, reports, turns = CallRoutes(server, keys, limits), Reports(server, keys), Turns(server, keys)
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(add_headers(keys))
     app.on_shutdown.append(_ending(server))
@@ -41,7 +45,7 @@ def application(server: Calls) -> web.Application:
             web.post("/v1/realtime/transcription_sessions", _refused("transcription sessions")),
             web.post("/v1/realtime/client_secrets", calls.make_secret),
             web.post("/v1/realtime/sessions", calls.make_beta_session),
-            web.post("/v1/chat/completions", _complete(server, keys)),
+            web.post("/v1/chat/completions", _complete(server, keys, limits)),
             web.get("/v1/models", reports.list_models),
             web.get("/v1/models/{id:.+}", reports.get_model),
             web.get("/v1/parley", reports.describe),
@@ -61,11 +65,11 @@ def application(server: Calls) -> web.Application:
     return app
 
 
-def _complete(server: Calls, keys: Keys) -> Handler:
+def _complete(server: Calls, keys: Keys, limits: Limits) -> Handler:
     """Chat completions with recorded speech; each takes the room of a call."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        keys.check(request)
+        limits.take(keys.check(request).holder)
         with server.room():
             return await complete(request, server.stages.engine)
 

@@ -59,8 +59,8 @@ class Line:
             raise ConnectionResetError
         self.sent.append(json.loads(data))
 
-    async def close(self):
-        self.closed = True
+    async def close(self, *, code):
+        self.closed = code
         self.vanish()
 
     def types(self):
