@@ -23,11 +23,15 @@ def phase(name: str) -> str:
 
 
 def choose(name: str, value: str) -> str:
-    """Set a control of the settings, as a person would."""
+    """Open the settings, set one as a person would, and close them."""
     return f"""{{
-        const control = document.querySelector('#settings [name={name}][value={value}], #settings select[name={name}]');
-        if (control.type === 'radio') control.checked = true; else control.value = {value!r};
-        control.dispatchEvent(new Event('change', {{ bubbles: true }}));
+        document.querySelector('#open').click();
+        const select = document.querySelector('#settings select[name={name}]');
+        if (select) {{
+            select.value = {value!r};
+            select.dispatchEvent(new Event('change', {{ bubbles: true }}));
+        }} else document.querySelector('#settings [name={name}][value={value}]').click();
+        document.querySelector('#settings header button').click();
     }}"""
 
 
@@ -138,6 +142,7 @@ async def test_push_to_talk_hears_what_is_said_while_the_button_is_held(question
     async with serving(NAME) as (server, url), chromium(microphone(question)) as page:
         await opened(page, url)
         await page.run(choose("push", "true"))
+        await page.until("!document.querySelector('#settings').open")
         await page.run(CALL)
         await page.until(f"{phase('listening')} && {WORDS}.includes('Hold to talk')")
         assert await page.run("document.querySelector('#mute').hidden")

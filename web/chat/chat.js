@@ -182,7 +182,9 @@ function bindTalk() {
   talk.onpointerup = talk.onpointercancel = () => void chat.release();
   talk.oncontextmenu = (event) => event.preventDefault();
   // A press that has no length, by a screen reader or the enter key, stands for down and the next one for up.
-  talk.onclick = ({ detail }) => detail === 0 && (chat.held ? void chat.release() : chat.press());
+  talk.addEventListener('click', ({ detail }) => {
+    if (detail === 0) chat.held ? void chat.release() : chat.press();
+  });
   addEventListener('keydown', (event) => {
     if (!talks(event)) return;
     event.preventDefault();

@@ -72,8 +72,10 @@ export class SettingsDialog {
     this.#form = /** @type {HTMLFormElement} */ (dialog.querySelector('form'));
     this.#changed = changed;
     this.#form.onchange = (event) => this.#take(/** @type {HTMLInputElement} */ (event.target));
-    // A click beside the dialog closes it; one inside lands on the form.
-    dialog.onclick = (event) => event.target === dialog && dialog.close();
+    dialog.addEventListener('click', ({ target }) => {
+      // Beside the dialog: what is in it lies on its form.
+      if (target === dialog) dialog.close();
+    });
     navigator.mediaDevices?.addEventListener('devicechange', () => void this.#showDevices());
   }
 
@@ -101,8 +103,8 @@ export class SettingsDialog {
 
   async #showDevices() {
     const { microphones, speakers } = await devices();
-    this.#fill('microphone', 'As the browser chooses', microphones);
-    this.#fill('speaker', 'As the browser chooses', speakers);
+    this.#fill('microphone', 'Default', microphones);
+    this.#fill('speaker', 'Default', speakers);
     const choosable = speakers.length > 0 && 'setSinkId' in HTMLMediaElement.prototype;
     this.#control('speaker').closest('label')?.toggleAttribute('hidden', !choosable);
   }
