@@ -229,6 +229,15 @@ def test_whenever_the_caller_hangs_up(script, engine, voice, turn):
     check(simulate(script, engine, voice, turn))
 
 
+def test_an_interruption_is_on_the_tape():
+    """The invariants see what they are to see: an answer that was cut, told as cut, on the tape of the next one."""
+    engine = TapedEngine(ScriptedEngine(Answers(12), per_token=0))
+    call = simulate([Say(0.5), Wait(1.6), Say(1.0), Wait(4)], engine, NumberedVoice())
+    check(call)
+    the_tape_holds_the_history(call, engine)
+    assert [held for _, held in engine.held][-1].endswith("\na:w0 w1 w2 w3 w4—\nu:\na:")
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(1800)
 @given(anything, engines, voices, turns)
