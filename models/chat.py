@@ -39,10 +39,19 @@ class ChatTemplate:
     def render(self, messages: Messages, tools: Messages | None = None, opening: bool = True) -> str:
         """Write the prompt, with `opening` ready for the assistant's answer. Raises InputError when the template refuses.
 
-        Thinking is switched off where a template knows it: nobody waits on the line for a chain of thought.
+        Thinking is switched off where a template knows it: nobody waits on the line for a chain of thought. A template that wants the parties to alternate is given what one of them says in a row as
+        one message.
         """
         if not self.knows_tools:
             messages, tools = _plain(messages, tools or ()), None
+        try:
+            return self._write(messages, tools, opening)
+        except InputError:
+            if (merged := _alternating(messages)) == list(messages):
+                raise
+            return self._write(merged, tools, opening)
+
+    def _write(self, messages: Messages, tools: Messages | None, opening: bool) -> str:
         try:
             return self._template.render(
                 messages=messages,
@@ -64,6 +73,19 @@ class ChatTemplate:
         else:  # Llama 3
             opening, arguments = "", "parameters"
         return f'{opening}{{"name": "' + (f'{name}", "{arguments}":' if name else "")
+
+
+def _alternating(messages: Messages) -> list[dict[str, Any]]:
+    """Messages of which no two of one party follow one another, for templates that refuse that: calls and results do not count."""
+    merged: list[dict[str, Any]] = []
+    for message in messages:
+        words = [at for at, before in enumerate(merged) if before["role"] != "tool" and not before.get("tool_calls")]
+        own = message["role"] != "tool" and not message.get("tool_calls")
+        if own and words and merged[words[-1]]["role"] == message["role"]:
+            before = merged.pop(words[-1])
+            message = {**message, "content": f"{before['content']}\n\n{message['content']}"}  # noqa: PLW2901
+        merged.append(message)
+    return merged
 
 
 def _plain(messages: Messages, tools: Messages) -> list[dict[str, Any]]:

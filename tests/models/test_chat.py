@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 from transformers import PreTrainedTokenizerFast
 
+from models import load
 from models.chat import ChatTemplate
 from models.inputs import InputError
 from models.tokenizer import Tokenizer
@@ -63,6 +64,21 @@ def test_equals_transformers(whole: Path, template: str, chat: str, tools: list[
     assert ChatTemplate(template, special).render(CHATS[chat], tools) == expected
 
 
+@pytest.mark.parametrize("layout", checkpoints.LAYOUTS)
+def test_every_published_layout_writes_functions_calls_and_results_as_transformers_does(
+    tmp_path: Path, layout: str
+) -> None:
+    checkpoint, towers = checkpoints.write(tmp_path, layout)
+    model = load(checkpoint, towers=towers)
+    folder = checkpoint if (checkpoint / "tokenizer.json").exists() else Path(towers[checkpoints.TEXT_ID])
+    theirs = PreTrainedTokenizerFast.from_pretrained(folder)
+    chat = CHATS["a call and its result"]
+    expected = theirs.apply_chat_template(chat, tools=TOOLS, tokenize=False, add_generation_prompt=True)
+    assert model.prompt(chat, TOOLS) == expected
+    assert '<|eot_id|><|start_header_id|>ipython<|end_header_id|>\n\n{"sky": "<grey>"}<|eot_id|>' in expected
+    assert model.tokenizer.encode(expected) == theirs(expected, add_special_tokens=False)["input_ids"]
+
+
 def test_the_checkpoints_own_template_and_special_tokens(whole: Path) -> None:
     theirs = PreTrainedTokenizerFast.from_pretrained(whole)
     mine = Tokenizer.read(whole)
@@ -111,6 +127,28 @@ def test_the_beginning_of_a_call_is_in_the_models_form(source: str, some: str, t
     template = ChatTemplate(source, {})
     assert template.call() == some
     assert template.call("weather") == this
+
+
+STRICT = """{%- for message in messages | rejectattr("role", "equalto", "tool") | selectattr("tool_calls", "undefined") %}
+    {%- if (message.role == "user") != (loop.index0 % 2 == 0) %}{{ raise_exception("roles must alternate") }}{% endif %}
+{%- endfor %}
+{%- for message in messages %}{{ message.role[0] }}:{{ message.content }};{% endfor %}{{ tools }}"""
+ASIDE: list[dict[str, Any]] = [
+    {"role": "user", "content": "one"},
+    {"role": "user", "content": "two"},
+    {"role": "assistant", "content": "", "tool_calls": [{"function": CALL}]},
+    {"role": "assistant", "content": "one moment"},
+    {"role": "tool", "content": "grey"},
+    {"role": "assistant", "content": "it is grey"},
+    {"role": "user", "content": "three"},
+]
+
+
+def test_a_template_that_wants_the_parties_to_alternate_has_it_so() -> None:
+    written = ChatTemplate(STRICT, {}).render(ASIDE)
+    assert written == "u:one\n\ntwo;a:;t:grey;a:one moment\n\nit is grey;u:three;None"
+    assert ASIDE[1]["content"] == "two"
+    assert ChatTemplate("{{ tools }}{{ messages | length }}", {}).render(ASIDE).endswith("7")
 
 
 def test_what_the_template_refuses_is_told() -> None:
