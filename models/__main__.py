@@ -192,7 +192,7 @@ def _train(options: argparse.Namespace) -> None:
 
     told = settings.read(options.config)
     model = told.model.model_copy(update={"towers": told.model.towers | {n: Path(f) for n, f in options.tower}})
-    print(train(told.model_copy(update={"model": model})))
+    train(told.model_copy(update={"model": model}))
 
 
 def _continue(options: argparse.Namespace) -> None:

@@ -7,6 +7,7 @@ would have had. (A chat template that writes the date makes two days differ.)
 
 import math
 from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from itertools import islice
 from pathlib import Path
 from time import perf_counter
@@ -50,10 +51,8 @@ def learning_rate(step: int, steps: int, settings: OptimizerSettings) -> float:
 
 def train(settings: Settings) -> Path:
     """Train, or go on where a run was stopped; gives the folder of the result. Raises SettingsError, CheckpointError."""
-    accelerator = Accelerator(
-        gradient_accumulation_steps=settings.run.accumulation,
-        mixed_precision="no" if settings.run.precision == "fp32" else "bf16",
-    )
+    # Mixed precision is the student's own: accelerate's would also reduce gradients and give the loss in bfloat16.
+    accelerator = Accelerator(gradient_accumulation_steps=settings.run.accumulation, mixed_precision="no")
     settings.output.mkdir(parents=True, exist_ok=True)
     with accelerator.main_process_first():
         checkpoint = start(settings.model, settings.output / "start", settings.seed)
@@ -77,10 +76,15 @@ class Run:
         self._settings = settings
         self._accelerator = accelerator
         self._checkpoint = checkpoint
-        fill(checkpoint, torch.device("cpu"), torch.float32 if settings.run.precision == "fp32" else torch.bfloat16)
+        fill(checkpoint, torch.device("cpu"), self._dtype)
         student = Student(checkpoint.network, settings.loss, settings.model.lora)
         optimizer = torch.optim.AdamW(student.trained(), weight_decay=settings.optimizer.weight_decay)
         self._student, self._optimizer = accelerator.prepare(student, optimizer)
+
+    @property
+    def _dtype(self) -> torch.dtype:
+        """Of the towers while training, and of the whole result."""
+        return torch.float32 if self._settings.run.precision == "fp32" else torch.bfloat16
 
     def resume(self) -> None:
         """Go on from the saved state, where there is one. Raises SettingsError when it is of another training."""
@@ -102,7 +106,7 @@ class Run:
         run, count = self._settings.run, self._accelerator.num_processes
         batches = iter(self._batches())
         begun, tokens = perf_counter(), 0
-        with SummaryWriter(str(self._settings.output / LOG), purge_step=self.step + 1) as log:
+        with self._log() as log:
             while self.step < run.steps:
                 losses = list[Tensor]()
                 for batch in islice(batches, run.accumulation):
@@ -113,26 +117,35 @@ class Run:
                 loss = self._accelerator.reduce(torch.stack(losses).mean(), "mean").item()
                 speed = tokens / (perf_counter() - begun)
                 figures = {"loss": loss, "gradient": norm, "tokens/s": speed, "bad": float(self.tally.total)}
-                if self._accelerator.is_main_process and self.step % run.log_every == 0:
+                if log and self.step % run.log_every == 0:
                     for name, value in figures.items():
                         if math.isfinite(value):
                             log.add_scalar(name, value, self.step)
                 if self.step % run.save_every == 0 or self.step == run.steps:
                     self._save()
-                    log.flush()
                 yield {"loss": f"{loss:.4f}", "tokens/s": f"{speed:.0f}", "bad": f"{self.tally.total}"}
 
     def finish(self) -> Path:
-        """Write the result."""
+        """Write the result, and say where it is."""
         folder = self._settings.output / RESULT
         trained = self._trained()
         if self._accelerator.is_main_process:
-            dtype = torch.float32 if self._settings.run.precision == "fp32" else torch.bfloat16
-            named = {name.removeprefix(_NETWORK): tensor.to(dtype) for name, tensor in trained.items()}
+            named = {name.removeprefix(_NETWORK): tensor.to(self._dtype) for name, tensor in trained.items()}
             export.write(self._checkpoint, named, self._settings.model.lora, folder)
+            left_out = f"; left out: {self.tally}; see {self._settings.output / BAD}" if self.tally.total else ""
+            self._accelerator.print(f"{folder}{left_out}")
         self._accelerator.wait_for_everyone()
         self._accelerator.end_training()
         return folder
+
+    def _log(self) -> AbstractContextManager[SummaryWriter | None]:
+        """Open the log, on one process; what a killed run wrote after its last saved state is taken out."""
+        if not self._accelerator.is_main_process:
+            return nullcontext()
+        writer: AbstractContextManager[SummaryWriter] = SummaryWriter(
+            str(self._settings.output / LOG), purge_step=self.step + 1
+        )
+        return writer
 
     def _batches(self) -> Iterator[Batch]:
         """Give this process its share of the passes that are left."""

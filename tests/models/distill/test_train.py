@@ -158,12 +158,13 @@ weight = 0.5
 """
 
 
-def launch(config: Path) -> subprocess.Popen[bytes]:
-    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
-    command = [sys.executable, "-m", "models", "train", str(config)]
+def launch(config: Path, launcher: tuple[str, ...] = ()) -> subprocess.Popen[bytes]:
+    environment = os.environ | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT), "ACCELERATE_USE_CPU": "true"}
+    command = [sys.executable, *launcher, "-m", "models", "train", str(config)]
     return subprocess.Popen(command, env=environment, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
 
 
+@pytest.mark.timeout(300)
 def test_a_killed_run_goes_on_with_the_losses_it_would_have_had(folder: Path) -> None:
     for name in ("whole", "killed"):
         (folder / f"{name}.toml").write_text(TOML.format(output=name))
@@ -183,6 +184,21 @@ def test_a_killed_run_goes_on_with_the_losses_it_would_have_had(folder: Path) ->
     assert curves[0] == curves[1]
     results = [(folder / name / RESULT / "model.safetensors").read_bytes() for name in ("whole", "killed")]
     assert results[0] == results[1]
+
+
+@pytest.mark.timeout(300)
+def test_two_processes_do_what_one_does_with_twice_the_batch_in_two_passes(folder: Path) -> None:
+    (folder / "two.toml").write_text(TOML.format(output="two").replace("steps = 60", "steps = 5"))
+    launcher = ("-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2")
+    assert launch(folder / "two.toml", launcher).wait() == 0
+    text = (
+        TOML.format(output="one").replace("steps = 60", "steps = 5").replace("batch = 2", "batch = 2\naccumulation = 2")
+    )
+    (folder / "one.toml").write_text(text)
+    assert main(["train", str(folder / "one.toml")]) == 0
+    two, one = (losses(corpus.settings(folder, output=folder / name)) for name in ("two", "one"))
+    assert list(two) == [1, 2, 3, 4, 5]
+    assert two == pytest.approx(one, rel=1e-4)
 
 
 def test_a_finished_run_has_nothing_left_to_do(folder: Path) -> None:
