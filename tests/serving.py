@@ -5,15 +5,17 @@ from contextlib import asynccontextmanager
 
 from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
-from agent.stages import Stages
 from agent.server import Server
 from agent.simulation.sound import LevelVAD, ToneVoice
+from agent.stages import Stages
+from agent.tools import NO_TOOLS
 
 
 @asynccontextmanager
-async def serving(engine=None, voice=None, **settings):
+async def serving(engine=None, voice=None, toolbox=NO_TOOLS, **settings):
     """A server with scripted stages on a free port of this machine, and its URL."""
-    stages = Stages(engine or ScriptedEngine(["Hello there."], first_token=0.01, per_token=0), voice or ToneVoice())
+    engine = engine or ScriptedEngine(["Hello there."], first_token=0.01, per_token=0)
+    stages = Stages(engine, voice or ToneVoice(), toolbox=toolbox)
     server = Server(Settings(**{"port": 0, **settings}), stages, LevelVAD, ("Who are you?",))
     async with running(server) as url:
         yield server, url

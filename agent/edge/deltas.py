@@ -26,10 +26,11 @@ SILENCE = -96.0
 
 @dataclass
 class Answer:
-    """What was sent of one answer."""
+    """What was sent of a response, and the message that it now belongs to."""
 
     response_id: str
     item_id: str
+    output_index: int
     seconds: float = 0.0
     text: int = 0
     """Characters of the text whose words were sent."""
@@ -55,9 +56,12 @@ class DeltaSpeaker:
         self._started = asyncio.Event()
         self._start_time = 0.0
 
-    def begin(self, response_id: str, item_id: str) -> None:
-        """What is written from now on belongs to this answer."""
-        self._answer = Answer(response_id, item_id)
+    def begin(self, response_id: str, item_id: str, output_index: int) -> None:
+        """What is written from now on belongs to this message."""
+        before = self._answer if self._answer and self._answer.response_id == response_id else None
+        self._answer = Answer(response_id, item_id, output_index)
+        if before:
+            self._answer.seconds, self._answer.text = before.seconds, before.text
         self._answer_format = self.format
 
     async def write(self, speech: Speech) -> None:
@@ -116,6 +120,7 @@ class DeltaSpeaker:
             OutputAudioDelta(
                 response_id=self._answer.response_id,
                 item_id=self._answer.item_id,
+                output_index=self._answer.output_index,
                 delta=base64.b64encode(data).decode(),
             )
         )

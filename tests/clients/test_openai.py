@@ -17,7 +17,9 @@ from agent.audio import Resampler, dbfs
 from agent.edge.channel import LABEL
 from agent.edge.patches import offer_addresses
 from agent.engine.scripted import ScriptedEngine
+from agent.realtime.tools import FunctionTool
 from agent.simulation.sound import tone
+from agent.tools import Tool, Toolbox
 from tests.serving import serving
 
 openai = pytest.importorskip("openai", reason="the openai SDK is a development dependency")
@@ -144,6 +146,68 @@ async def test_a_typed_turn():
         done = await talk.until("response.done")
         assert done.response.status == "completed"
         assert talk.audio().size
+
+
+def caller(messages):
+    """A model that calls a function, and says its result."""
+    result = messages[-1].content[-1]
+    return (
+        result.output
+        if messages[-1].role == "tool"
+        else 'Let me see. {"name": "weather", "parameters": {"place": "Bern"}}'
+    )
+
+
+WEATHER = {"type": "function", "name": "weather", "description": "Tell the weather", "parameters": {"type": "object"}}
+
+
+async def test_a_function_of_the_client_is_called_and_its_result_is_said():
+    engine = ScriptedEngine(caller, first_token=0.01, per_token=0)
+    async with serving(engine) as (_, url), talking(url) as talk:
+        await talk.connection.session.update(session={"type": "realtime", "tools": [WEATHER]})
+        updated = await talk.until("session.updated")
+        assert updated.session.tools[0].name == "weather"
+        await talk.say(question())
+        done = await talk.until("response.done")
+        message, call = done.response.output
+        assert (message.type, call.type, call.name, call.arguments) == (
+            "message",
+            "function_call",
+            "weather",
+            '{"place": "Bern"}',
+        )
+        assert call == next(
+            event.item for event in talk.events if event.type == "conversation.item.done" and event.item.id == call.id
+        )
+        item = {"type": "function_call_output", "call_id": call.call_id, "output": "It is grey."}
+        await talk.connection.conversation.item.create(item=item)
+        await talk.connection.response.create()
+        done = await talk.until("response.done")
+        assert done.response.output[0].content[0].transcript == "It is grey."
+
+
+async def test_a_function_of_the_server_is_answered_without_the_client():
+    async def weather(arguments):
+        return f"It is grey in {arguments['place']}."
+
+    toolbox = Toolbox({"weather": Tool(FunctionTool(name="weather"), weather)})
+    engine = ScriptedEngine(caller, first_token=0.01, per_token=0)
+    async with serving(engine, toolbox=toolbox) as (_, url), talking(url) as talk:
+        await talk.say(question())
+        done = await talk.until("response.done")
+        said = [message.content[0].transcript for message in done.response.output]
+        assert said == ["Let me see. ", "It is grey in Bern."]
+        deltas = [event for event in talk.events if event.type == "response.output_audio.delta"]
+        assert {(event.output_index, event.item_id) for event in deltas} == {
+            (index, message.id) for index, message in enumerate(done.response.output)
+        }
+        last = done.response.output[1].id
+        await talk.connection.conversation.item.truncate(item_id=last, content_index=0, audio_end_ms=500)
+        truncated = await talk.until("conversation.item.truncated")
+        assert truncated.audio_end_ms == 500
+        await talk.connection.conversation.item.retrieve(item_id=last)
+        kept = await talk.until("conversation.item.retrieved")
+        assert kept.item.content[0].transcript == "It is"
 
 
 async def test_push_to_talk():
