@@ -1,9 +1,12 @@
 """The model calls functions: of the client, which answers them itself, and of the server, whose results are spoken."""
 
 import asyncio
+import itertools
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from agent.conversation import FunctionCall, FunctionOutput
 from agent.engine.scripted import ScriptedEngine
@@ -409,3 +412,64 @@ def test_a_timer_waits_until_neither_side_speaks():
 
 def test_a_call_that_ends_does_not_wait_for_its_timers():
     assert timer(seconds=1000.0).duration == pytest.approx(3.5, abs=0.1)
+
+
+# Whatever happens.
+
+frames = st.integers(1, 60).map(lambda count: round(0.02 * count, 2))
+steps = st.one_of(
+    st.builds(Say, frames),
+    st.builds(Wait, frames),
+    st.builds(Wait, frames),
+    st.sampled_from([CREATE, Send('{"type":"response.cancel"}'), Send('{"type":"output_audio_buffer.clear"}')]),
+)
+answers = st.sampled_from(
+    [
+        "Yes, it is so, as far as I know.",
+        "((noise))",
+        "",
+        WEATHER,
+        f"Let me look. {WEATHER}",
+        f"{WEATHER}; {WEATHER}",
+        f"{WEATHER} There you are.",
+        WEATHER[:-9],
+        WEATHER.replace("weather", "climate"),
+    ]
+)
+
+
+@given(
+    st.lists(steps, min_size=1, max_size=16),
+    st.lists(answers, min_size=1, max_size=6),
+    st.sampled_from([0.0, 0.3, 2.0, 90.0]),
+    st.sampled_from([0.0, 0.2, 0.8]),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+def test_calls_and_results_belong_together_whatever_happens(script, texts, seconds, first_token, clients):
+    weather, texts = Weather(seconds), itertools.cycle(texts)
+    model = ScriptedEngine(lambda messages: next(texts), first_token, 0.02)
+    toolbox = weather.box(3.0)
+    begin = [OFFERED] if clients else []
+    prompts = Prompts(filler="One moment.", filler_after=0.5)
+    made = call.simulate([*begin, *script, Wait(5)], Stages(model, ToneVoice(), prompts=prompts, toolbox=toolbox))
+    bounds = sent(made, events.ResponseCreated, events.ResponseDone)
+    # A call that is hung up ends its responses, too.
+    assert [event.type for event in bounds] == ["response.created", "response.done"] * (len(bounds) // 2)
+    known = [None]
+    for event in sent(made, events.ItemAdded):
+        assert event.previous_item_id in known
+        known.append(event.item.id)
+    parts = [message.content[0] for message in made.session.conversation.said]
+    calls = [part for part in parts if isinstance(part, FunctionCall)]
+    answered = [part.call_id for part in parts if isinstance(part, FunctionOutput)]
+    assert len(set(answered)) == len(answered)
+    completed = {event.call_id for event in sent(made, events.FunctionCallArgumentsDone)}
+    assert {made.call_id for made in calls} == completed | set(answered)
+    assert not completed & set(answered)
+    if clients:
+        assert weather.places == []
+    else:
+        assert completed == set()
+        assert len(weather.places) <= len([made for made in calls if made.name == "weather"])
+    assert not any("{" in message.text or "((" in message.text for message in made.session.conversation.said)
