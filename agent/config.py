@@ -15,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from agent.logs import Style
 from agent.prompts import Prompts
 from agent.stages import Speculation
 from agent.tools import ToolSettings
@@ -166,6 +167,12 @@ class Settings(BaseSettings):
 
     resume_seconds: Annotated[float, Field(ge=0)] = 30.0
     """How long a call waits for a caller who lost the connection and said that he may come back; 0: not at all."""
+
+    otlp_endpoint: str | None = None
+    """Where turns are sent as OpenTelemetry spans, such as http://127.0.0.1:4318 (OTLP over HTTP); needs the extra `otel`."""
+
+    log: Style = "text"
+    """How the log is written: `text`, or `json`, one object a line."""
 
     max_calls: Annotated[int, Field(ge=1)] = 16
     """Calls at a time; the next one is refused."""

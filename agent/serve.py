@@ -2,30 +2,29 @@
 
 import asyncio
 import json
-import logging
 import signal
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
 
-from agent import agents, engine, tools, tts, vad
+from agent import agents, engine, logs, tools, tts, vad
 from agent.agents import Agent, AgentError
 from agent.config import DEMO_MODEL, Settings
 from agent.endpointing import Judgement
 from agent.server import Server
 from agent.stages import Stages
 from agent.tools import NO_TOOLS, Toolbox
+from agent.trace import Trace
 
 
 def main(argv: Sequence[str]) -> int:
     """Serve until SIGINT or SIGTERM. Returns 0, or 2 with one clear message when the settings or what they name are wrong."""
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s")
-    logging.getLogger("aioice").setLevel(logging.WARNING)  # it tells every step of every connection
     try:
         settings = Settings(_cli_parse_args=list(argv), _cli_prog_name="parley serve")
+        logs.begin(settings.log)
         asyncio.run(_serve(settings))
     except ValidationError as error:
         for finding in error.errors(include_url=False, include_input=False):
@@ -71,10 +70,21 @@ def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
         judgement=Judgement(calibrated=settings.turn.calibrated),
         toolbox=toolbox,
     )
+    if settings.otlp_endpoint:
+        stages.traces.on_end.append(_spans(settings.otlp_endpoint))
     chosen = agents.load(settings.agents)
     return Server(
         settings, stages, vad.load(settings.vad), suggestions(Path(model)), chosen, voices(chosen, settings.agents)
     )
+
+
+def _spans(endpoint: str) -> Callable[[Trace], None]:
+    """What sends turns to an OTLP endpoint. Raises ValueError without the extra."""
+    try:
+        from agent.spans import export
+    except ImportError as error:
+        raise ValueError("otlp_endpoint needs OpenTelemetry: pip install 'parley[otel]'") from error
+    return export(endpoint)
 
 
 def voices(chosen: Mapping[str, Agent], folder: Path) -> dict[str, tts.TTS]:

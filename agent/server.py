@@ -73,7 +73,7 @@ class Server:
 
     def __post_init__(self) -> None:
         self.metrics = Metrics(self.calls, self.stages, self.settings.budget)
-        self.stages.traces.on_end = self.metrics.turn_ended
+        self.stages.traces.on_end.append(self.metrics.turn_ended)
 
     async def run(self, started: Callable[[int], None]) -> None:
         """Serve until cancelled, then end every call. `started` is told the port. Raises OSError when it cannot be listened on."""

@@ -29,7 +29,7 @@ class Traces:
     """The turns of one server."""
 
     def __init__(self, most: int = MOST) -> None:
-        self.on_end: Callable[[Trace], None] = lambda _trace: None
+        self.on_end: list[Callable[[Trace], None]] = []
         """Called with each turn that ended, before it is kept and told."""
         self._kept: deque[Trace] = deque(maxlen=most)
         self._followers: set[Follower] = set()
@@ -40,7 +40,8 @@ class Traces:
 
     def append(self, trace: Trace) -> None:
         """Keep a turn that ended."""
-        self.on_end(trace)
+        for take in self.on_end:
+            take(trace)
         self._kept.append(trace)
         self.tell(trace)
 

@@ -58,6 +58,6 @@ async def test_there_are_only_so_many_followers_and_all_end_with_the_server():
 
 def test_what_is_done_at_a_turns_end_is_done_before_it_is_told():
     traces, seen = Traces(), []
-    traces.on_end = lambda trace: seen.append((trace.response, list(traces)))
+    traces.on_end.append(lambda trace: seen.append((trace.response, list(traces))))
     traces.append(turn())
     assert seen == [("resp_1", [])]
