@@ -6,13 +6,13 @@ settings say; what a client's session sets goes before both.
 
 import itertools
 import tomllib
+from collections.abc import Collection
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field, ValidationError
 
 from agent.realtime.objects import MAX_TEXT, SemanticVAD, ServerVAD
-from agent.realtime.tools import FunctionTool
 
 
 class AgentError(ValueError):
@@ -31,8 +31,8 @@ class Agent(BaseModel, frozen=True, extra="forbid"):
     """Said when the call begins; nothing: the caller speaks first."""
     voice: str = ""
     """As the setting `voice` has it; nothing: that one."""
-    tools: tuple[FunctionTool, ...] = ()
-    """Functions that the client runs."""
+    tools: tuple[str, ...] | None = None
+    """Of the server's functions (the setting `tools`), those that the agent may call; nothing: all."""
     turn: Annotated[ServerVAD | SemanticVAD, Field(discriminator="type")] | None = None
     """How the end of a turn is found, as a session's `turn_detection`; nothing: as the settings say."""
     codec: Literal["opus", "pcmu", "pcma"] | None = None
@@ -41,18 +41,22 @@ class Agent(BaseModel, frozen=True, extra="forbid"):
     def session(self) -> dict[str, Any]:
         """The settings of a session, as a client would send them; the voice is the server's to set."""
         changes: dict[str, Any] = {"instructions": self.instructions}
-        if self.tools:
-            changes["tools"] = [tool.model_dump() for tool in self.tools]
         if self.turn:
             changes["audio"] = {"input": {"turn_detection": self.turn.model_dump()}}
         return changes
 
 
-def load(folder: Path) -> dict[str, Agent]:
-    """The agents of a folder, by id, in the order of their numbers. Raises AgentError, and OSError when there is no such folder."""
+def load(folder: Path, functions: Collection[str] = ()) -> dict[str, Agent]:
+    """The agents of a folder, by id, in the order of their numbers; `functions` are the server's, by name. Raises AgentError."""
     if not folder.is_dir():
         raise AgentError(f"agents: there is no folder {folder}")
     agents = sorted((_read(file) for file in folder.glob("*.toml")), key=lambda agent: agent.number)
+    for agent in agents:
+        if unknown := next((name for name in agent.tools or () if name not in functions), None):
+            known = ", ".join(functions) or "none"
+            raise AgentError(
+                f"{folder / agent.id}.toml: tools: the server has no function {unknown!r}; it has: {known}"
+            )
     for one, other in itertools.pairwise(agents):
         if one.number == other.number:
             raise AgentError(f"{folder / other.id}.toml: number: {one.id}.toml has {one.number}, too")

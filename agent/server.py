@@ -137,11 +137,15 @@ class Server:
         return self.agents[chosen]
 
     def _stages(self, session: SessionObject) -> Stages:
-        """What answers a call: the server's stages, with its agent's greeting and its voice."""
+        """What answers a call: the server's stages, with its voice, and its agent's greeting and functions."""
         agent, name = self._agent(session.agent), session.audio.output.voice
         voice = self.voices.get(name, self.stages.voice) if isinstance(name, str) else self.stages.voice
-        prompts = replace(self.stages.prompts, greeting=agent.greeting) if agent else self.stages.prompts
-        return replace(self.stages, voice=voice, prompts=prompts, agent=session.agent or "")
+        if agent is None:
+            return replace(self.stages, voice=voice)
+        prompts, toolbox = replace(self.stages.prompts, greeting=agent.greeting), self.stages.toolbox
+        if agent.tools is not None:
+            toolbox = replace(toolbox, tools={name: toolbox.tools[name] for name in agent.tools})
+        return replace(self.stages, voice=voice, prompts=prompts, toolbox=toolbox, agent=agent.id)
 
     def begin(self, edge: WebRTCEdge | WebSocketEdge, session: SessionObject) -> None:
         """Serve a call, in a task of its own."""

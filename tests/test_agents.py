@@ -1,6 +1,7 @@
 """Agents as files: what ships, what is checked, and what a call with one begins with."""
 
 import base64
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -8,7 +9,9 @@ import pytest
 
 from agent import agents
 from agent.config import AGENTS
+from agent.realtime.tools import FunctionTool
 from agent.serve import voices
+from agent.tools import Tool, Toolbox
 from tests.serving import serving
 
 DESK = 'name = "Desk"\nnumber = "100"\ninstructions = "Help."\n'
@@ -32,12 +35,31 @@ def test_a_file_may_leave_out_what_the_settings_say(tmp_path):
     assert agent.session() == {"instructions": "Help."}
 
 
-def test_a_turn_policy_and_tools_become_the_session_s(tmp_path):
-    text = DESK + '[turn]\ntype = "semantic_vad"\neagerness = "low"\n[[tools]]\nname = "ring"\n'
+def test_a_turn_policy_becomes_the_session_s(tmp_path):
+    text = DESK + '[turn]\ntype = "semantic_vad"\neagerness = "low"\n'
     [agent] = agents.load(folder(tmp_path, desk=text)).values()
-    session = agent.session()
-    assert session["audio"]["input"]["turn_detection"]["eagerness"] == "low"
-    assert [tool["name"] for tool in session["tools"]] == ["ring"]
+    assert agent.session()["audio"]["input"]["turn_detection"]["eagerness"] == "low"
+
+
+async def test_an_agent_may_call_the_functions_that_its_file_names(tmp_path):
+    tools = {name: Tool(FunctionTool(name=name), echo) for name in ("ring", "open")}
+    files = folder(
+        tmp_path,
+        desk=DESK + 'tools = ["ring"]\n',
+        all=DESK.replace("100", "2"),
+        none=DESK.replace("100", "3") + "tools = []\n",
+    )
+    chosen = agents.load(files, tools)
+    async with serving() as (server, _):
+        server.agents, server.stages = chosen, replace(server.stages, toolbox=Toolbox(tools))
+        offered = {name: list(server._stages(server.session("rtc", {"agent": name})).toolbox.tools) for name in chosen}
+    assert offered == {"desk": ["ring"], "all": ["ring", "open"], "none": []}
+    with pytest.raises(agents.AgentError, match=r"desk\.toml: tools: the server has no function 'ring'; it has: open"):
+        agents.load(files, ["open"])
+
+
+async def echo(arguments):
+    return arguments
 
 
 def test_agents_come_in_the_order_of_their_numbers(tmp_path):
@@ -54,7 +76,7 @@ def test_agents_come_in_the_order_of_their_numbers(tmp_path):
         (DESK + 'gretting = "Hello"\n', "gretting: Extra inputs"),
         (DESK + 'codec = "mp3"\n', "codec: Input should be"),
         (DESK + '[turn]\ntype = "server_vad"\nthreshold = 2\n', "turn.server_vad.threshold: Input should be less"),
-        (DESK + '[[tools]]\nname = "no spaces"\n', "tools.0.name: String should match"),
+        (DESK + 'tools = "ring"\n', "tools: Input should be a valid"),
     ],
 )
 def test_a_wrong_file_is_named_with_the_key(tmp_path, text, says):
