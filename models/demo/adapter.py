@@ -43,7 +43,7 @@ class Round:
 
 ROUNDS = (
     Round("align", 3000, distils=False, muon=0.015, adamw=1e-3),
-    Round("distil", 1400, distils=True, muon=0.006, adamw=3e-4),
+    Round("distil", 1000, distils=True, muon=0.006, adamw=3e-4),
 )
 BATCH = 48  # clips
 TURNS = 3  # the longest conversation

@@ -20,7 +20,7 @@ from models.demo.pool import Sample
 from models.demo.tokens import IGNORED, Chat, Row
 from models.demo.training import Run, train
 
-STEPS = 1000
+STEPS = 800
 
 
 def train_reading(folder: Path, pool: Sequence[Sample], hearing: Hearing, model: LanguageModel, chat: Chat) -> None:
