@@ -95,6 +95,7 @@ async def test_a_reload_goes_on_with_the_call_and_its_transcript(silence: Path):
         await page.run("document.querySelector('#suggestions button').click()")
         await page.until(f"{TURNS}.includes('Once upon a time')")
         [call_id] = server.calls
+        await page.run("document.querySelector('#mute').click()")
         await page.reload()
         await page.until("received.some(({ type }) => type === 'session.created')")
         assert list(server.calls) == [call_id]
@@ -103,6 +104,7 @@ async def test_a_reload_goes_on_with_the_call_and_its_transcript(silence: Path):
         turns = await page.run(TURNS)
         assert NAME in turns
         assert turns.count("Who are you?") == 2
+        assert await page.run("document.querySelector('#mute').ariaPressed") == "true"
         await page.run(CALL)
         await gone(server)
         # Nothing is left for another reload.

@@ -6,7 +6,7 @@
  * @typedef {{
  *   id: string,
  *   model: string,
- *   instructions?: string,
+ *   agent?: string,
  *   audio: {
  *     input?: { turn_detection?: TurnDetection | null },
  *     output?: { voice?: string | null },

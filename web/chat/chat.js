@@ -92,8 +92,9 @@ function write({ turns }) {
 }
 
 /** @param {Session} session */
-function greeted({ model, audio }) {
-  element('session').textContent = [model, audio.output?.voice].filter(Boolean).join(' · ');
+function greeted({ agent, model, audio }) {
+  const name = about.agents.find(({ id }) => id === agent)?.name;
+  element('session').textContent = [name, model, audio.output?.voice].filter(Boolean).join(' · ');
 }
 
 /** @param {string} [first] */
@@ -171,6 +172,8 @@ function bind() {
     const left = chat.leave(Date.now());
     if (left) sessionStorage.setItem(LEFT, JSON.stringify(left));
   });
+  // A page that comes out of the browser's cache still shows its call, but has none.
+  addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
 }
 
 /** Push-to-talk: by pointer, by the button's own key, and by the space bar wherever it means nothing else. */

@@ -19,7 +19,7 @@
  *   blocked: () => void,
  * }} Screen  `wait`: an answer was waited for, in seconds of the sound's clock. `blocked`: a click must let sound out.
  *
- * @typedef {{ token: string, transcript: Transcript, left: number }} Left  A call that was left with its page.
+ * @typedef {{ token: string, transcript: Transcript, muted: boolean, left: number }} Left  A call that was left with its page.
  */
 
 import { Call } from '../call/call.js';
@@ -28,13 +28,10 @@ import { Ear } from '../call/level.js';
 import { follow, inCall } from '../call/phase.js';
 import { CallError, unexpected } from '../call/problems.js';
 import { spoke } from './answers.js';
+import { Captions } from './captions.js';
 import { Recorder } from './recorder.js';
 import { EMPTY, append, heard, lasted } from './transcript.js';
 
-/** From the server's first packet of an answer to the ear: the jitter buffer. */
-const PLAYOUT_MS = 100;
-/** How often the words follow the voice. */
-const CAPTION_MS = 50;
 /** Sound that is still on its way when the button of push-to-talk is let go. */
 const RELEASE_MS = 200;
 /** A shorter press was an accident. */
@@ -62,7 +59,7 @@ export class Conversation {
   /** When the button was pressed, and how long it was held for the turn that is not told of yet; ms. */
   #pressed = 0;
   #lasted = 0;
-  #captions = 0;
+  #captions = new Captions((response, ms) => this.#become(spoke(this.transcript, response, ms)));
   /** @type {TurnDetection | null} */
   #detection = null;
   #voice;
@@ -109,7 +106,9 @@ export class Conversation {
    */
   async resume(about, wish, left) {
     this.#become(left.transcript);
-    await this.#begin(about, { ...wish, resume: left.token }, 'reconnecting');
+    const begun = this.#begin(about, { ...wish, resume: left.token }, 'reconnecting');
+    this.mute(left.muted);
+    await begun;
   }
 
   hangUp() {
@@ -124,7 +123,8 @@ export class Conversation {
    * @returns {Left | null}  What another page needs to go on with the call.
    */
   leave(now) {
-    const left = this.#call && this.#token ? { token: this.#token, transcript: this.transcript, left: now } : null;
+    const { transcript, muted } = this;
+    const left = this.#call && this.#token ? { token: this.#token, transcript, muted, left: now } : null;
     this.#call?.leave();
     this.#call = null;
     return left;
@@ -221,11 +221,12 @@ export class Conversation {
    * @param {Problem | null} problem
    */
   #over(end, problem) {
+    this.#recorder.end();
     this.#call = null;
     this.#first = '';
     this.held = false;
     this.problem = problem;
-    clearInterval(this.#captions);
+    this.#captions.stop();
     this.#enter(end);
   }
 
@@ -239,7 +240,7 @@ export class Conversation {
     this.#recorder.follow(event);
     this.#become(append(this.transcript, event));
     if (event.type === 'conversation.item.added' && this.#lasted) this.#tellLength(event.item.id);
-    this.#caption(event);
+    this.#captions.follow(event);
     this.#enter(this.held ? 'hearing' : follow(this.phase, event));
   }
 
@@ -267,20 +268,6 @@ export class Conversation {
   #tellLength(item) {
     this.#become(lasted(this.transcript, item, this.#lasted / 1000));
     this.#lasted = 0;
-  }
-
-  /** Let the words follow the voice. */
-  #caption(/** @type {ServerEvent} */ event) {
-    if (event.type === 'output_audio_buffer.started') {
-      const zero = performance.now() + PLAYOUT_MS;
-      clearInterval(this.#captions);
-      this.#captions = setInterval(() => {
-        this.#become(spoke(this.transcript, event.response_id, performance.now() - zero));
-      }, CAPTION_MS);
-    }
-    if (event.type === 'output_audio_buffer.stopped' || event.type === 'output_audio_buffer.cleared') {
-      clearInterval(this.#captions);
-    }
   }
 
   /** @param {Sound} sound */
