@@ -17,9 +17,9 @@ from aiohttp import web
 from agent.caller.command import main
 from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
-from agent.stages import Stages
 from agent.server import Server
 from agent.simulation.sound import LevelVAD, ToneVoice
+from agent.stages import Stages
 from agent.turn import TurnSettings
 
 WORDS = ("Hello there.", "It is seven.")
@@ -89,11 +89,11 @@ def test_two_questions_are_asked_and_their_answers_heard(question, tmp_path, cap
         )
         assert turn["marks"]["playout_started"] < turn["v2v_ms"]
         assert turn["v2v_ms"] > 200, "the silence that ends a turn comes first"
-        assert turn["audio_ms"] == pytest.approx(250 * words, rel=0.5), "a busy machine may stall"
+        assert turn["audio_ms"] > 250 * words - 10, "all of it was heard; a busy server may put pauses into it"
     heard, rate = soundfile.read(out)
     assert rate == 16_000
     audible = np.abs(heard) > 0.005
-    assert audible.sum() / 16_000 == pytest.approx(5 * 0.25, abs=0.15)
+    assert audible.sum() / 16_000 == pytest.approx(5 * 0.25, abs=0.02), "neither more nor less than was said"
     first = np.flatnonzero(audible)[0] / 16_000
     assert first == pytest.approx(0.6 + turns[0]["v2v_ms"] / 1000, abs=0.1), "the caller's time line"
 

@@ -89,3 +89,27 @@ def test_nothing_heard_is_an_empty_recording():
         return Ear(lambda: None).recording(0.0)
 
     assert run(main()).size == 0
+
+
+def test_the_length_of_an_answer_is_what_was_sent_however_late_its_packets_came():
+    async def main(delays):
+        ear, loop = Ear(lambda: None), asyncio.get_running_loop()
+        silence = np.zeros(9_600, np.int16)
+        sent = encode(np.concatenate([silence, tone(0.5, 48_000), silence]))
+        start = loop.time()
+        for packet, delay in zip(sent, delays * len(sent), strict=False):
+            await asyncio.sleep(max(0.0, start + delay + packet.timestamp / 48_000 - loop.time()))
+            ear.take(
+                SimpleNamespace(
+                    sequence_number=packet.sequence,
+                    timestamp=packet.timestamp,
+                    payload_type=packet.payload_type,
+                    payload=packet.payload,
+                )
+            )
+        assert ear.length(loop.time()) == 0
+        return ear.length(0.0)
+
+    smooth = run(main([0.0]))
+    assert smooth == pytest.approx(0.5, abs=0.01), "a codec rings for some milliseconds"
+    assert run(main([0.2, 0.0, 0.05, 0.5])) == smooth

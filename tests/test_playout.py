@@ -135,19 +135,17 @@ def test_silence_after_a_reply_is_no_underrun():
 
 
 def test_a_ducked_voice_fades_out_holds_its_place_and_fades_in():
-    playout = Playout(10)
-    playout.push(np.full(50, 1000, np.int16), [Word(20, 1)])
-    assert playout.pull().tolist() == [1000] * 10
+    playout = Playout(20)
+    playout.push(np.full(100, 1000, np.int16), [Word(25, 1)])
+    assert playout.pull().tolist() == [1000] * 20
     playout.duck(on=True)
-    faded = playout.pull()
-    assert (faded[0], faded[-1]) == (1000, 0)
+    assert playout.pull().tolist() == [1000, 750, 500, 250, 0, *[0] * 15]
     assert [playout.pull() for _ in range(3)] == [None] * 3
-    assert (playout.played, playout.text, playout.underruns) == (20, 1, 0)
+    assert (playout.played, playout.text, playout.underruns) == (25, 1, 0)
     playout.duck(on=False)
-    back = playout.pull()
-    assert (back[0], back[-1]) == (0, 1000)
-    assert playout.pull().tolist() == [1000] * 10
-    assert playout.played == 40
+    assert playout.pull().tolist() == [0, 250, 500, 750, 1000, *[1000] * 15]
+    assert playout.pull().tolist() == [1000] * 20
+    assert playout.played == 65, "no sample is skipped"
 
 
 def test_a_voice_that_is_not_quite_gone_comes_back_at_once():

@@ -138,6 +138,11 @@ class Ear:
             found = found if sound.first is None else sound.first
         return found
 
+    def length(self, after: float) -> float:
+        """Seconds from the first audible sample that arrived after a moment to the last one, by what was sent, not by when it arrived."""
+        heard = audible(np.concatenate([np.zeros(0, np.int16), *(s.samples for s in self.sounds if s.time > after)]))
+        return float(heard[-1] - heard[0] + 1) / INPUT_RATE if heard.size else 0.0
+
     def recording(self, start: float) -> Samples:
         """[n] samples at 16 kHz: all that was heard, on the time line that begins at `start`."""
         lead = round((self.sounds[0].time - start) * INPUT_RATE) if self.sounds else 0

@@ -20,8 +20,8 @@ from agent.caller.audio import Ear, Mouth
 from agent.caller.clock import Clock
 from agent.edge.channel import LABEL
 from agent.edge.patches import listen, offer_addresses, receive
-from agent.edge.track import PacedTrack
 from agent.edge.sdp import MALFORMED
+from agent.edge.track import PacedTrack
 
 CONNECT_SECONDS = 10.0
 
@@ -59,7 +59,7 @@ class Turn:
     v2v_ms: float
     """From the last audible sample said to the first audible sample heard."""
     audio_ms: float
-    """From the first audible sample of the answer to the last."""
+    """From the first audible sample of the answer to the last, as it was sent."""
 
 
 class Caller:
@@ -128,8 +128,8 @@ class Caller:
             trace = await self.until(lambda: self.event("parley.trace", response))
             await asyncio.sleep(IN_FLIGHT_SECONDS)
         words = self.event("response.output_audio_transcript.done", response) or {}
-        last = self.ear.last or first
-        return Turn(words.get("transcript", ""), trace["marks"], 1000 * (first - said), 1000 * (last - first))
+        length = self.ear.length(max(said, began - IN_FLIGHT_SECONDS))
+        return Turn(words.get("transcript", ""), trace["marks"], 1000 * (first - said), 1000 * length)
 
     async def silence(self, seconds: float) -> float:
         """Wait until nothing audible was heard for so many seconds; when the last audible sample was."""

@@ -148,7 +148,7 @@ async def test_a_ducked_voice_holds_its_place_and_wakes_the_track_when_it_comes_
     assert woken
     assert pulled(speaker, 1)[0][-1] == 1000
     heard = speaker.clear()
-    assert (heard.seconds, heard.text) == (pytest.approx(0.06), 1)
+    assert (heard.seconds, heard.text) == (pytest.approx(0.045), 1)
 
 
 async def test_the_level_is_that_of_the_frame_that_left_last():

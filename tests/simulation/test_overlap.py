@@ -75,7 +75,7 @@ def test_a_backchannel_does_not_end_a_reply(sounds):
 @pytest.mark.parametrize("sounds", BACKCHANNELS.values(), ids=BACKCHANNELS)
 def test_the_voice_comes_back_where_it_was(sounds):
     held, whole = overlapped(*sounds), overlapped()
-    assert len(loud(held)) == len(loud(whole))
+    assert len(loud(held)) - len(loud(whole)) in {0, 1, 2}, "of a frame in which it falls silent a quarter is heard"
     assert held.caller.audible()[-1][1] > whole.caller.audible()[-1][1]
 
 
@@ -135,7 +135,7 @@ def test_push_to_talk_gives_a_held_voice_back():
     off = Send('{"type":"session.update","session":{"audio":{"input":{"turn_detection":null}}}}')
     call = overlapped(Say(0.2), off, Say(1.0))
     assert story(call).status == "completed"
-    assert len(loud(call)) == len(loud(overlapped()))
+    assert len(loud(call)) - len(loud(overlapped())) in {0, 1}
 
 
 def test_a_client_that_cancels_a_held_voice_cancels_it():
