@@ -14,6 +14,7 @@ from agent import agents, engine, logs, tools, tts, vad
 from agent.agents import Agent, AgentError
 from agent.config import DEMO_MODEL, Settings
 from agent.endpointing import Judgement
+from agent.phrases import Rehearsed
 from agent.server import Server
 from agent.stages import Stages
 from agent.tools import NO_TOOLS, Toolbox
@@ -42,7 +43,11 @@ def main(argv: Sequence[str]) -> int:
 
 async def _serve(settings: Settings) -> None:
     async with tools.load(settings.tools) as toolbox:
-        await _run(load(settings, toolbox))
+        server = load(settings, toolbox)
+        for voice in (server.stages.voice, *server.voices.values()):
+            if isinstance(voice, Rehearsed):
+                await voice.rehearse()
+        await _run(server)
 
 
 async def _run(server: Server) -> None:
@@ -62,9 +67,11 @@ def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
     model = str(DEMO_MODEL) if settings.model == "demo" else settings.model
     # The demo was trained without the mark, and takes it for something else.
     prompts = replace(settings.prompts, interrupted="") if settings.model == "demo" else settings.prompts
+    chosen = agents.load(settings.agents, toolbox.tools)
+    fixed = (prompts.greeting, prompts.idle, prompts.filler, prompts.not_understood)
     stages = Stages(
         engine=engine.load(model, Path(settings.model).name, settings.device, settings.max_new_tokens),
-        voice=tts.load(settings.voice),
+        voice=Rehearsed(tts.load(settings.voice), (*fixed, *greetings(chosen, ""))),
         speculation=settings.speculation,
         prompts=prompts,
         judgement=Judgement(calibrated=settings.turn.calibrated),
@@ -72,10 +79,11 @@ def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
     )
     if settings.otlp_endpoint:
         stages.traces.on_end.append(_spans(settings.otlp_endpoint))
-    chosen = agents.load(settings.agents)
-    return Server(
-        settings, stages, vad.load(settings.vad), suggestions(Path(model)), chosen, voices(chosen, settings.agents)
-    )
+    others = {
+        name: Rehearsed(voice, (*fixed, *greetings(chosen, name)))
+        for name, voice in voices(chosen, settings.agents).items()
+    }
+    return Server(settings, stages, vad.load(settings.vad), suggestions(Path(model)), chosen, others)
 
 
 def _spans(endpoint: str) -> Callable[[Trace], None]:
@@ -97,6 +105,11 @@ def voices(chosen: Mapping[str, Agent], folder: Path) -> dict[str, tts.TTS]:
         except (ValueError, tts.TTSError) as error:
             raise AgentError(f"{folder / agent.id}.toml: voice: {error}") from None
     return loaded
+
+
+def greetings(chosen: Mapping[str, Agent], voice: str) -> tuple[str, ...]:
+    """What the agents of a voice say when a call begins; nothing for a voice: the server's own."""
+    return tuple(agent.greeting for agent in chosen.values() if agent.voice == voice)
 
 
 def suggestions(model: Path) -> tuple[str, ...]:
