@@ -10,6 +10,7 @@ from dataclasses import dataclass, field, replace
 from agent.conversation import FunctionCall
 from agent.engine import Options
 from agent.output import Output
+from agent.parts import Call
 from agent.tools import Remind, Toolbox, arguments_of, failure
 from agent.tools.recognise import CallArguments, CallBroken, CallEnded, CallStarted
 
@@ -29,7 +30,7 @@ class Calling:
     """For functions whose caller is told something later."""
     asks_client: bool = False
     """The client has a call to answer, so it also asks for what follows."""
-    _name: str = ""
+    _call: Call | None = None
     _refused: dict[str, str] = field(default_factory=dict)
     """What is wrong with calls, by their ids."""
 
@@ -45,16 +46,15 @@ class Calling:
         """A part of a call."""
         match piece:
             case CallStarted(name=name):
-                self._name = name
-                self.output.begin_call(name, shown=self._is_clients(name))
+                self._call = self.output.begin_call(name, shown=self._is_clients(name))
             case CallArguments(delta=delta):
-                self.output.add_arguments(delta)
+                assert self._call
+                self._call.add(delta)
             case CallEnded(arguments=arguments):
-                self._end(arguments, self._wrong(arguments))
+                assert self._call
+                self._end(self._call, arguments, self._wrong(self._call.name, arguments))
             case CallBroken(text=text, reason=reason):
-                if not self._name:
-                    self.output.begin_call("unknown", shown=False)
-                self._end(text, reason)
+                self._end(self._call or self.output.begin_call("unknown", shown=False), text, reason)
 
     async def run(self) -> list[str]:
         """Make the calls that wait for the server, all at the same time; returns their results."""
@@ -75,23 +75,22 @@ class Calling:
     def _is_clients(self, name: str) -> bool:
         return any(tool.name == name for tool in self.offered.tools)
 
-    def _wrong(self, arguments: str) -> str:
+    def _wrong(self, name: str, arguments: str) -> str:
         """What is wrong with a call; empty: nothing."""
-        if not self._is_clients(self._name) and self._name not in self.toolbox.tools:
+        if not self._is_clients(name) and name not in self.toolbox.tools:
             names = [tool.name for tool in self.options(0).tools]
-            return f"there is no function {self._name!r}; there are: {', '.join(names) or 'none'}"
+            return f"there is no function {name!r}; there are: {', '.join(names) or 'none'}"
         try:
             arguments_of(arguments)
         except ValueError as error:
             return str(error)
         return ""
 
-    def _end(self, arguments: str, wrong: str) -> None:
-        call = self.output.end_call(arguments, complete=not wrong)
-        if self._is_clients(self._name) and not wrong:
+    def _end(self, call: Call, arguments: str, wrong: str) -> None:
+        made, self._call = self.output.end_call(call, arguments, complete=not wrong), None
+        if self._is_clients(made.name) and not wrong:
             self.asks_client = True
         else:
-            self.output.waiting.append(call)
-            if wrong:
-                self._refused[call.call_id] = wrong
-        self._name = ""
+            self.output.waiting.append(made)
+        if wrong:
+            self._refused[made.call_id] = wrong

@@ -15,6 +15,7 @@ from agent.conversation import Conversation
 from agent.edge import Heard
 from agent.engine import EngineError, Usage
 from agent.output import Output
+from agent.parts import Record
 from agent.realtime.responses import Failure, StatusDetails
 from agent.response import ResponseEvents
 from agent.saying import Saying
@@ -51,7 +52,7 @@ class Reply:
         """Between `response.created` and `response.done`."""
         self.active = False
         """Generating, or audio is still playing."""
-        self.output = Output(wire, conversation, numbers)
+        self.output = Output(Record(wire, conversation, numbers))
 
         self._stages = stages
         self._speaker = wire.edge.speaker
@@ -130,7 +131,7 @@ class Reply:
         await self._opened.wait()
         self.trace.mark("playout_started", await self._speaker.started())
         self._stages.traces.tell(self.trace)
-        self._wire.audio_started()
+        self._wire.audio("started")
 
     def _finish(self, status: Status, details: StatusDetails | None = None) -> None:
         """Close the response on the wire and write its text to the history."""
@@ -148,7 +149,7 @@ class Reply:
         if self.generating:
             self._finish("cancelled", StatusDetails(type="cancelled", reason=reason))
         if "playout_started" in self.trace.marks:
-            self.output.cleared() if reason else self._wire.audio_stopped()
+            self.output.cleared() if reason else self._wire.audio("stopped")
         self._mark("done")
         self.trace.tokens = _tokens(self._saying.usage)
         self._stages.traces.append(self.trace)

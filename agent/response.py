@@ -87,17 +87,10 @@ class ResponseEvents:
         changes = {"status": status, "status_details": details, "output": tuple(self.output), "usage": _usage(usage)}
         self.edge.send(events.ResponseDone(response=self.response.model_copy(update=changes)))
 
-    def audio_started(self) -> None:
-        """The first sample left."""
-        self._audio("output_audio_buffer.started")
-
-    def audio_stopped(self) -> None:
-        """The last sample left."""
-        self._audio("output_audio_buffer.stopped")
-
-    def audio_cleared(self) -> None:
-        """The rest of the audio was dropped."""
-        self._audio("output_audio_buffer.cleared")
+    def audio(self, event: Literal["started", "stopped", "cleared"]) -> None:
+        """The first sample left, the last did, or the rest was dropped."""
+        if self.edge.speaker.paced:
+            self.edge.send(events.OutputAudioBuffer(type=f"output_audio_buffer.{event}", response_id=self.response.id))
 
     def truncated(self, item_id: str, seconds: float) -> None:
         """A message is cut to what was heard."""
@@ -108,13 +101,6 @@ class ResponseEvents:
         """The marks of the turn, and the words of it that were heard."""
         trace_event = {"response_id": self.response.id, "heard": heard, **trace.as_json()}
         self.edge.send(TurnTrace.model_validate(trace_event))
-
-    def _audio(
-        self,
-        event: Literal["output_audio_buffer.started", "output_audio_buffer.stopped", "output_audio_buffer.cleared"],
-    ) -> None:
-        if self.edge.speaker.paced:
-            self.edge.send(events.OutputAudioBuffer(type=event, response_id=self.response.id))
 
 
 @dataclass(frozen=True)
