@@ -106,6 +106,8 @@ async def test_callers_choose_who_answers(tmp_path):
             ("desk", "100", False)
         ]
         assert listed["voices"][-1] == "en-gb-x-rp"
+        wanted = server.session("rtc", {"audio": {"output": {"voice": "en-gb-x-rp"}}})
+        assert server._stages(wanted).voice is server.voices["en-gb-x-rp"]
         async with http.ws_connect("/v1/realtime?agent=desk") as socket:
             session = (await socket.receive_json())["session"]
             assert (session["agent"], session["instructions"]) == ("desk", "Help.")

@@ -209,6 +209,9 @@ async def test_a_key_is_asked_for_and_taken_from_the_address(silence: Path):
         await page.until(phase("listening"))
         await page.run(CALL)
         await gone(server)
+        # The other pages of the tab know it, too.
+        await page.open(f"{url}phone")
+        await page.until("document.querySelector('#names button') !== null")
 
 
 @pytest.mark.parametrize(

@@ -128,8 +128,8 @@ export class Call {
   }
 
   /** Send a telephone's keys in the sound's stream; false where the ends cannot. */
-  dial(/** @type {string} */ keys) {
-    return this.#connection?.dial(keys) ?? false;
+  press(/** @type {string} */ keys) {
+    return this.#connection?.press(keys) ?? false;
   }
 
   /** Go on over another codec: the same conversation on a new connection. False where the server does not keep calls. */

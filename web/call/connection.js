@@ -96,7 +96,7 @@ export class Connection {
    * @param {string} keys
    * @returns {boolean}  Whether they go out.
    */
-  dial(keys) {
+  press(keys) {
     if (!this.#sender.dtmf?.canInsertDTMF) return false;
     this.#sender.dtmf.insertDTMF(this.#sender.dtmf.toneBuffer + keys, 100, 70);
     return true;

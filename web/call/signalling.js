@@ -23,6 +23,8 @@ import { CallError, UNREACHABLE, refused } from './problems.js';
 const CALLS = '/v1/realtime/calls';
 /** Beside the offer: `new`, or the token of the call to come back to; beside the answer: the next token. */
 const RESUME = 'Parley-Resume';
+/** Where the key is kept for the other pages, as long as the tab. */
+const KEY = 'parley.key';
 
 /**
  * What the server says of itself before a call; where it says nothing, nothing is offered.
@@ -70,11 +72,13 @@ export function end(/** @type {string} */ location) {
 }
 
 /**
- * The server's key, when the page was opened with one: a fragment never leaves the browser by itself.
+ * The server's key, when a page of this tab was opened with one: a fragment never leaves the browser by itself.
  *
  * @returns {Record<string, string>}
  */
 export function authorization() {
-  const key = new URLSearchParams(window.location.hash.slice(1)).get('key');
+  const shown = new URLSearchParams(window.location.hash.slice(1)).get('key');
+  if (shown) sessionStorage.setItem(KEY, shown);
+  const key = shown ?? sessionStorage.getItem(KEY);
   return key ? { Authorization: `Bearer ${key}` } : {};
 }

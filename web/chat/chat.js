@@ -46,8 +46,8 @@ let shown = 'ready';
 
 /** @param {Phase} phase */
 function words(phase) {
-  if (chat.held) return HELD;
-  if (phase === 'listening' && chat.push) return PUSH;
+  if (chat.push.held) return HELD;
+  if (phase === 'listening' && chat.push.on) return PUSH;
   if (phase === 'listening' && chat.muted) return MUTED;
   return chat.problem ? { title: chat.problem.title, hint: chat.problem.remedy } : WORDS[phase];
 }
@@ -72,10 +72,10 @@ function showControls(phase) {
   button.classList.toggle('primary', !busy);
   if (!inCall(phase) && element('compose').contains(document.activeElement)) button.focus();
   element('compose').hidden = !inCall(phase);
-  element('mute').hidden = !inCall(phase) || chat.push;
+  element('mute').hidden = !inCall(phase) || chat.push.on;
   element('mute').setAttribute('aria-pressed', String(chat.muted));
-  talk.hidden = !inCall(phase) || !chat.push;
-  talk.classList.toggle('held', chat.held);
+  talk.hidden = !inCall(phase) || !chat.push.on;
+  talk.classList.toggle('held', chat.push.held);
   if (!busy) element('unblock').hidden = true;
 }
 
@@ -117,7 +117,7 @@ async function changed(name) {
   if (name === 'speaker') await voice.setSinkId?.(settings.speaker).catch(() => {});
   if (name === 'microphone') {
     await chat.listenTo(settings.microphone).catch((error) => {
-      if (error instanceof CallError) element('announcement').textContent = `${error.problem.title}. ${error.problem.remedy}`;
+      if (error instanceof CallError) element('hint').textContent = `${error.problem.title}. ${error.problem.remedy}`;
     });
   }
 }
@@ -178,38 +178,38 @@ function bind() {
 
 /** Push-to-talk: by pointer, by the button's own key, and by the space bar wherever it means nothing else. */
 function bindTalk() {
-  talk.onpointerdown = (event) => {
-    talk.setPointerCapture(event.pointerId);
-    chat.press();
+  talk.onpointerdown = ({ pointerId }) => {
+    talk.setPointerCapture(pointerId);
+    chat.push.press();
   };
-  talk.onpointerup = talk.onpointercancel = () => void chat.release();
+  talk.onpointerup = talk.onpointercancel = () => void chat.push.release();
   talk.oncontextmenu = (event) => event.preventDefault();
   // A press that has no length, by a screen reader or the enter key, stands for down and the next one for up.
   talk.addEventListener('click', ({ detail }) => {
-    if (detail === 0) chat.held ? void chat.release() : chat.press();
+    if (detail === 0) chat.push.held ? void chat.push.release() : chat.push.press();
   });
   addEventListener('keydown', (event) => {
     if (!talks(event)) return;
     event.preventDefault();
-    if (!event.repeat) chat.press();
+    if (!event.repeat) chat.push.press();
   });
   addEventListener('keyup', (event) => {
     if (!talks(event)) return;
     event.preventDefault();
-    void chat.release();
+    void chat.push.release();
   });
-  addEventListener('blur', () => void chat.release());
+  addEventListener('blur', () => void chat.push.release());
 }
 
 /** Whether a key is the one to talk with, and the focus on nothing that takes it for itself. */
 function talks(/** @type {KeyboardEvent} */ { code, target }) {
-  if (code !== 'Space' || !chat.push || !inCall(chat.phase)) return false;
+  if (code !== 'Space' || !chat.push.on || !inCall(chat.phase)) return false;
   return target === talk || !(target instanceof Element && target.closest(TAKES_SPACE));
 }
 
 async function begin() {
   bind();
-  chat.push = dialog.settings.push;
+  chat.push.on = dialog.settings.push;
   if (dialog.settings.speaker) void voice.setSinkId?.(dialog.settings.speaker).catch(() => {});
   const missing = unable({
     secure: isSecureContext,

@@ -29,13 +29,9 @@ import { follow, inCall } from '../call/phase.js';
 import { CallError, unexpected } from '../call/problems.js';
 import { spoke } from './answers.js';
 import { Captions } from './captions.js';
+import { PushToTalk } from './push.js';
 import { Recorder } from './recorder.js';
 import { EMPTY, append, heard, lasted } from './transcript.js';
-
-/** Sound that is still on its way when the button of push-to-talk is let go. */
-const RELEASE_MS = 200;
-/** A shorter press was an accident. */
-const PRESS_MS = 300;
 
 export class Conversation {
   /** @type {Phase} */
@@ -44,8 +40,11 @@ export class Conversation {
   problem = null;
   transcript = EMPTY;
   muted = false;
-  push = false;
-  held = false;
+  push = new PushToTalk({
+    pressed: () => this.#pressed(),
+    released: (seconds) => this.#released(seconds),
+    dropped: () => this.#dropped(),
+  });
   /** @type {Call | null} */
   #call = null;
   #ear = new Ear();
@@ -56,9 +55,8 @@ export class Conversation {
   #latest = '';
   /** What was pressed to start the call, to be asked once it is up. */
   #first = '';
-  /** When the button was pressed, and how long it was held for the turn that is not told of yet; ms. */
-  #pressed = 0;
-  #lasted = 0;
+  /** Seconds for which the button was held, of a turn that the server has not told of yet. */
+  #held = 0;
   #captions = new Captions((response, ms) => this.#become(spoke(this.transcript, response, ms)));
   /** @type {TurnDetection | null} */
   #detection = null;
@@ -154,38 +152,12 @@ export class Conversation {
   }
 
   /** Whether the caller says when a turn begins and ends, by a button. */
-  pushToTalk(/** @type {boolean} */ push) {
-    this.push = push;
-    this.held = false;
+  pushToTalk(/** @type {boolean} */ on) {
+    this.push.on = on;
+    this.push.held = false;
     this.#listen();
     if (inCall(this.phase)) this.#detect();
     this.#enter(this.phase);
-  }
-
-  press() {
-    if (!this.push || this.held || !inCall(this.phase)) return;
-    this.held = true;
-    this.#pressed = performance.now();
-    this.#ear.reset();
-    this.#recorder.press();
-    this.#call?.send(PRESSED);
-    this.#listen();
-    this.#enter('hearing');
-  }
-
-  async release() {
-    if (!this.held) return;
-    this.#lasted = performance.now() - this.#pressed;
-    await new Promise((resolve) => setTimeout(resolve, RELEASE_MS));
-    if (!this.held) return;
-    this.held = false;
-    this.#listen();
-    if (this.#lasted < PRESS_MS) {
-      this.#enter('listening');
-      return;
-    }
-    this.#ear.turnEnded();
-    this.#call?.send(RELEASED);
   }
 
   /**
@@ -195,7 +167,7 @@ export class Conversation {
    */
   async #begin(about, wish, phase) {
     this.problem = null;
-    this.muted = this.held = false;
+    this.muted = this.push.held = false;
     this.#ear = new Ear();
     this.#recorder = this.#newRecorder();
     this.#enter(phase);
@@ -224,7 +196,7 @@ export class Conversation {
     this.#recorder.end();
     this.#call = null;
     this.#first = '';
-    this.held = false;
+    this.push.held = false;
     this.problem = problem;
     this.#captions.stop();
     this.#enter(end);
@@ -239,9 +211,9 @@ export class Conversation {
     if (event.type === 'response.created') this.#latest = event.response.id;
     this.#recorder.follow(event);
     this.#become(append(this.transcript, event));
-    if (event.type === 'conversation.item.added' && this.#lasted) this.#tellLength(event.item.id);
+    if (event.type === 'conversation.item.added' && this.#held) this.#tellLength(event.item.id);
     this.#captions.follow(event);
-    this.#enter(this.held ? 'hearing' : follow(this.phase, event));
+    this.#enter(this.push.held ? 'hearing' : follow(this.phase, event));
   }
 
   /** @param {Session} session */
@@ -249,25 +221,46 @@ export class Conversation {
     this.#detection = session.audio.input?.turn_detection ?? this.#detection ?? { type: 'semantic_vad' };
     this.#screen.session(session);
     this.#listen();
-    if (this.push) this.#detect();
+    if (this.push.on) this.#detect();
     if (this.#first) this.write(this.#first);
     this.#first = '';
   }
 
   /** Tell the server who finds the turns. */
   #detect() {
-    this.update({ audio: { input: { turn_detection: this.push ? null : this.#detection } } });
+    this.update({ audio: { input: { turn_detection: this.push.on ? null : this.#detection } } });
   }
 
   /** The microphone is open when it is neither muted nor waits for the button. */
   #listen() {
-    this.#call?.mute(this.push ? !this.held : this.muted);
+    this.#call?.mute(this.push.on ? !this.push.held : this.muted);
+  }
+
+  #pressed() {
+    this.#ear.reset();
+    this.#recorder.press();
+    this.#call?.send(PRESSED);
+    this.#listen();
+    this.#enter('hearing');
+  }
+
+  /** @param {number} seconds */
+  #released(seconds) {
+    this.#held = seconds;
+    this.#listen();
+    this.#ear.turnEnded();
+    this.#call?.send(RELEASED);
+  }
+
+  #dropped() {
+    this.#listen();
+    this.#enter('listening');
   }
 
   /** @param {string} item */
   #tellLength(item) {
-    this.#become(lasted(this.transcript, item, this.#lasted / 1000));
-    this.#lasted = 0;
+    this.#become(lasted(this.transcript, item, this.#held));
+    this.#held = 0;
   }
 
   /** @param {Sound} sound */

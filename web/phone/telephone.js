@@ -69,7 +69,7 @@ export class Telephone {
       this.#become('idle');
     } else if (this.state === 'talking' && !this.held) {
       this.keys += key;
-      if (!this.#call?.dial(key)) this.#call?.send(keyed(key));
+      if (!this.#call?.press(key)) this.#call?.send(keyed(key));
       this.#changed();
     }
   }
