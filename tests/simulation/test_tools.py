@@ -473,3 +473,15 @@ def test_calls_and_results_belong_together_whatever_happens(script, texts, secon
         assert completed == set()
         assert len(weather.places) <= len([made for made in calls if made.name == "weather"])
     assert not any("{" in message.text or "((" in message.text for message in made.session.conversation.said)
+
+
+def test_a_written_answer_calls_too_and_needs_no_filler():
+    text = Send('{"type":"session.update","session":{"output_modalities":["text"]}}')
+    weather, model = Weather(3.0), Model(f"Let me look. {WEATHER} Wait.", "Grey.", first_token=0, per_token=0)
+    made = simulate([text, Say(0.5), Wait(6)], model, weather, filler="One moment.", filler_after=0.5)
+    assert made.traces[0].hit
+    assert [item.content[0].text for item in done(made)[0].output] == ["Let me look. ", "Wait.", "Grey."]
+    shown = [(event.output_index, event.delta) for event in sent(made, events.TextDelta)]
+    assert "".join(delta for index, delta in shown if index == 0) == "Let me look. "
+    assert [index for index, _ in shown] == sorted(index for index, _ in shown)
+    assert history(made)[1:] == ["Let me look. ", 'weather({"place": "Bern"})', "Wait.", "= grey", "Grey."]
