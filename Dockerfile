@@ -1,5 +1,5 @@
 # The CPU image by default; --build-arg TORCH=torch==2.13.0 takes the build for NVIDIA GPUs.
-FROM python:3.11-slim-bookworm
+FROM python:3.11.7-slim-bookworm
 
 ARG TORCH=torch==2.13.0+cpu
 WORKDIR /parley
@@ -8,14 +8,17 @@ COPY constraints.txt pyproject.toml README.md LICENSE ./
 RUN pip install --no-cache-dir --disable-pip-version-check "$TORCH"
 
 COPY agent agent
-COPY models models
 COPY agents agents
+COPY models models
 COPY web web
 # Editable: the pages and the demo checkpoint are served from where they lie.
-RUN pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt --editable . \
+RUN pip install --no-cache-dir --disable-pip-version-check --constraint constraints.txt --editable '.[otel]' \
     && useradd --create-home parley
 USER parley
+# A volume takes its owner from here.
+RUN mkdir -p /home/parley/.cache/huggingface
 
 EXPOSE 8080
-HEALTHCHECK --interval=30s --start-period=30s CMD ["python", "-c", "import urllib.request as r; r.urlopen('http://127.0.0.1:8080/')"]
+HEALTHCHECK --interval=30s --timeout=5s --start-period=60s \
+    CMD ["python", "-c", "import os, urllib.request as r; r.urlopen(f\"http://127.0.0.1:{os.environ.get('PARLEY_PORT', 8080)}/healthz\", timeout=4)"]
 ENTRYPOINT ["parley", "serve"]

@@ -16,7 +16,7 @@ from agent.edge.statistics import Media
 from agent.edge.webrtc import WebRTCEdge
 from agent.engine import gpu_memory
 from agent.stages import Stages
-from agent.trace import Budget, Trace
+from agent.trace import STAGES, Budget, Trace
 
 COUNTERS = {
     "received_packets": "Audio packets from callers.",
@@ -79,6 +79,8 @@ class Metrics:
         self._over = Counter(
             "parley_over_budget_turns", "Turns over their budget, by the stage to blame.", ("stage",), registry=kept
         )
+        for stage in STAGES:
+            self._over.labels(stage)  # that nothing broke the budget shows as 0, not as nothing
         self._prepared = Counter(
             "parley_prepared_answers", "Answers begun before the turn was over.", ("result",), registry=kept
         )
