@@ -7,10 +7,8 @@ from dataclasses import dataclass, field
 
 from agent.conversation import Conversation, Message, Text, told
 from agent.engine import DEFAULTS, Options, Truncation
-from agent.items import as_message
 from agent.realtime.objects import EventError, RetentionRatio, SessionObject
 from agent.realtime.responses import (
-    ItemReference,
     Response,
     ResponseAudio,
     ResponseAudioOutput,
@@ -51,13 +49,14 @@ def ask(
     mark: str,
     turn: Message | None = None,
     wanted: WantedResponse = AS_IN_SESSION,
+    given: tuple[Message, ...] | None = None,
 ) -> Ask:
     """What the session wants of the conversation as it stands, with a turn that may be over; `mark` ends an answer that was cut.
 
-    Raises EventError when `wanted` refers to an item or a function that is not there.
+    `given` is what is answered in the place of the conversation. Raises EventError when `wanted` refers to a function that is not there.
     """
-    given = conversation.said if wanted.input is None else _input(wanted, conversation)
-    turns = tuple(told(message, mark) for message in (*given, *((turn,) if turn else ())))
+    said = conversation.said if given is None else given
+    turns = tuple(told(message, mark) for message in (*said, *((turn,) if turn else ())))
     instructions = session.instructions if wanted.instructions is None else wanted.instructions
     if not turns or all(turn.role == "system" for turn in turns) or turns[-1].role == "assistant":
         turns = *turns, Message("opening", "user", (Text(wanted.instructions or ""),))
@@ -86,20 +85,6 @@ def ask(
             tool_choice=choice,
         ),
     )
-
-
-def _input(wanted: WantedResponse, conversation: Conversation) -> tuple[Message, ...]:
-    messages = []
-    for number, item in enumerate(wanted.input or ()):
-        if not isinstance(item, ItemReference):
-            messages.append(as_message(item, item.id or f"input_{number}"))
-        elif message := conversation.find(item.id):
-            messages.append(message)
-        else:
-            raise EventError(
-                "invalid_value", f"There is no item {item.id!r} to refer to.", f"response.input.{number}.id"
-            )
-    return tuple(message for message in messages if message.content)
 
 
 def _audio(session: SessionObject, wanted: WantedAudio) -> ResponseAudio:

@@ -1,7 +1,7 @@
 """The conversation on the wire: its items are added, shown and forgotten, and the client hears of each."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -29,6 +29,7 @@ from agent.realtime.items import (
     OutputText,
 )
 from agent.realtime.objects import PCM, AudioFormat, EventError
+from agent.realtime.responses import InputItem, ItemReference
 
 LEAST_AUDIO = 0.1
 MOST_AUDIO = 300.0
@@ -68,8 +69,20 @@ class Items:
         item_id = item.id or self.new_id()
         if self.conversation.find(item_id):
             raise EventError("invalid_value", f"The conversation already has an item {item_id!r}.", "item.id")
-        message = await as_spoken(item, item_id, form) if _speaks(item) else as_message(item, item_id)
-        self.add(message, previous)
+        self.add(await as_message(item, item_id, form), previous)
+
+    async def read(self, items: Sequence[InputItem], form: AudioFormat) -> tuple[Message, ...]:
+        """What a client gives for one response. Raises EventError for what cannot be, or is not there."""
+        messages = []
+        for number, item in enumerate(items):
+            if not isinstance(item, ItemReference):
+                messages.append(await as_message(item, item.id or f"input_{number}", form))
+            elif message := self.conversation.find(item.id):
+                messages.append(message)
+            else:
+                param = f"response.input.{number}.id"
+                raise EventError("invalid_value", f"There is no item {item.id!r} to refer to.", param)
+        return tuple(message for message in messages if message.content)
 
     def repeat(self) -> None:
         """Show all messages as they are now, to a client that knows none of them."""
@@ -106,36 +119,21 @@ class Items:
         raise EventError(f"item_{verb}_invalid_item_id", f"There is no item {item_id!r} to {verb}.", "item_id")
 
 
-def as_message(item: NewItem, item_id: str) -> Message:
-    """What a client wrote, as the conversation keeps it. Raises EventError for audio, which takes a while."""
+async def as_message(item: NewItem, item_id: str, form: AudioFormat) -> Message:
+    """What a client wrote or recorded, audio in a form, as the conversation keeps it. Raises EventError for audio that cannot be taken."""
     match item:
         case NewFunctionCall():
             call = FunctionCall(item.call_id or item_id, item.name, item.arguments)
             return Message(item_id, "assistant", (call,))
         case NewFunctionOutput():
             return Message(item_id, "tool", (FunctionOutput(item.call_id, item.output),))
-        case NewMessage() if _speaks(item):
-            raise EventError(
-                "invalid_value", "Create audio as an item of the conversation, and refer to that.", "input"
-            )
         case NewMessage():
-            content = tuple(Text(part.text) for part in item.content if not isinstance(part, NewAudio))
-            return Message(item_id, item.role, content)
-
-
-async def as_spoken(item: NewItem, item_id: str, form: AudioFormat) -> Message:
-    """What a client recorded, as the conversation keeps it. Raises EventError for audio that cannot be taken."""
-    assert isinstance(item, NewMessage)
-    content = [
-        Audio(await _heard(part.audio, form)) if isinstance(part, NewAudio) else Text(part.text)
-        for part in item.content
-    ]
-    transcripts = [part.transcript for part in item.content if isinstance(part, NewAudio) and part.transcript]
-    return Message(item_id, item.role, tuple(content), transcript=" ".join(transcripts) or None)
-
-
-def _speaks(item: NewItem) -> bool:
-    return isinstance(item, NewMessage) and any(isinstance(part, NewAudio) for part in item.content)
+            content = [
+                Audio(await _heard(part.audio, form)) if isinstance(part, NewAudio) else Text(part.text)
+                for part in item.content
+            ]
+            transcripts = [part.transcript for part in item.content if isinstance(part, NewAudio) and part.transcript]
+            return Message(item_id, item.role, tuple(content), transcript=" ".join(transcripts) or None)
 
 
 async def _heard(data: bytes, form: AudioFormat) -> Samples:

@@ -187,7 +187,7 @@ class Session:
             case client_events.ConversationItemDelete(item_id=item_id):
                 self._items.delete(item_id)
             case client_events.ResponseCreate(response=wanted):
-                self._respond(wanted)
+                await self._respond(wanted)
             case client_events.ResponseCancel(response_id=response_id):
                 self._answering.cancel(response_id)
             case client_events.OutputAudioBufferClear():
@@ -208,9 +208,11 @@ class Session:
             case client_events.Heard():
                 self._answering.report(event)
 
-    def _respond(self, wanted: WantedResponse) -> None:
+    async def _respond(self, wanted: WantedResponse) -> None:
         """Answer as the client wants. Raises EventError when the agent is answering already, and for what is not there."""
-        asked = ask(self._session, self.conversation, self._stages.prompts.interrupted, wanted=wanted)
+        form, mark = self._session.audio.input.format, self._stages.prompts.interrupted
+        given = None if wanted.input is None else await self._items.read(wanted.input, form)
+        asked = ask(self._session, self.conversation, mark, wanted=wanted, given=given)
         if self._answering.generating and (asked.in_conversation or asked.spoken):
             raise _already_active(self._answering.generating)
         self._answering.answer(asked)

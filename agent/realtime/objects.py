@@ -79,17 +79,17 @@ class NoiseReduction(BaseModel, frozen=True):
     strength: float | None = Field(default=None, ge=0, exclude_if=lambda value: value is None)
 
 
-class Transcription(BaseModel, frozen=True):
+class Transcription(BaseModel, frozen=True, use_attribute_docstrings=True):
     """Write down what the caller says. Whatever model is named, the one that answers does it."""
 
     model: Name | None = None
     language: Name | None = None
-    """ISO 639-1; inert, as the model hears what is spoken."""
+    """Inert: the model hears which language is spoken."""
     prompt: str | None = Field(default=None, max_length=MAX_TEXT)
     """Words to expect."""
 
 
-class AudioInput(BaseModel, frozen=True):
+class AudioInput(BaseModel, frozen=True, use_attribute_docstrings=True):
     """`session.audio.input`."""
 
     format: AudioFormat = PCM()
@@ -99,16 +99,17 @@ class AudioInput(BaseModel, frozen=True):
     """None: the client commits turns itself."""
 
 
-class AudioOutput(BaseModel, frozen=True):
-    """`session.audio.output`; a voice's name is accepted and echoed, the server's voice speaks."""
+class AudioOutput(BaseModel, frozen=True, use_attribute_docstrings=True):
+    """`session.audio.output`."""
 
     format: AudioFormat = PCM()
     voice: Name | VoiceId | None = None
+    """One of the server's voices, where the call begins with its name; all other names mean the server's own."""
     speed: float = Field(default=1.0, ge=0.25, le=1.5)
-    """Inert."""
+    """Inert: the voice speaks as fast as the server's settings say."""
 
 
-class SessionAudio(BaseModel, frozen=True):
+class SessionAudio(BaseModel, frozen=True, use_attribute_docstrings=True):
     """`session.audio`."""
 
     input: AudioInput = AudioInput()
@@ -131,7 +132,7 @@ class RetentionRatio(BaseModel, frozen=True):
 
 
 class Tracing(BaseModel, frozen=True):
-    """Inert, as there is no dashboard of OpenAI's."""
+    """What OpenAI's dashboard is to show."""
 
     workflow_name: Name | None = None
     group_id: Name | None = None
@@ -144,17 +145,19 @@ class Reasoning(BaseModel, frozen=True):
     effort: Literal["minimal", "low", "medium", "high", "xhigh"] | None = None
 
 
-class SessionObject(BaseModel, frozen=True):
+class SessionObject(BaseModel, frozen=True, use_attribute_docstrings=True):
     """The effective session, as `session.created` and `session.updated` show it."""
 
     type: Literal["realtime"] = "realtime"
     object: Literal["realtime.session"] = "realtime.session"
     id: str
+    """The server's."""
     model: str
+    """The server's; whatever a client names means this one."""
     agent: str | None = Field(default=None, exclude_if=lambda value: value is None)
     """Ours: the id of who answers, of those that the server's files describe; chosen when the call begins."""
     expires_at: int = 0
-    """Seconds since 1970."""
+    """The server's; seconds since 1970."""
     output_modalities: Modalities = ("audio",)
     instructions: str = Field(max_length=MAX_TEXT)
     tools: tuple[FunctionTool, ...] = Field(default=(), max_length=MAX_TOOLS)
@@ -164,8 +167,9 @@ class SessionObject(BaseModel, frozen=True):
     prompt: None = None
     """Of OpenAI's stored prompts this server has none."""
     include: tuple[Literal["item.input_audio_transcription.logprobs"], ...] | None = None
-    """Inert."""
+    """Inert: there are no log probabilities of a transcript."""
     tracing: Literal["auto"] | Tracing | None = None
+    """Inert: OpenAI's dashboard is not here."""
     parallel_tool_calls: bool | None = Field(default=None, exclude_if=lambda value: value is None)
     """Inert: the model decides how many functions it calls."""
     reasoning: Reasoning | None = Field(default=None, exclude_if=lambda value: value is None)
@@ -230,6 +234,10 @@ def _path(finding: ErrorDict, value: Any) -> list[str | int]:
     return [*path, "type"] if finding["type"].startswith("union_tag") else path
 
 
+OWN = {"id", "model", "object", "agent", "expires_at"}
+"""What of a session a client cannot change."""
+
+
 def update_session(session: SessionObject, changes: dict[str, Any]) -> SessionObject:
     """Merge a `session.update` into the effective session: absent stays, null clears. Raises EventError naming the field.
 
@@ -237,7 +245,7 @@ def update_session(session: SessionObject, changes: dict[str, Any]) -> SessionOb
     """
     merged = _merge(
         session.model_dump(),
-        {key: value for key, value in changes.items() if key not in {"id", "model", "object", "agent"}},
+        {key: value for key, value in changes.items() if key not in OWN},
     )
     try:
         return SessionObject.model_validate(merged)

@@ -128,11 +128,12 @@ class ItemReference(BaseModel, frozen=True):
 InputItem = Annotated[NewMessage | NewFunctionCall | NewFunctionOutput | ItemReference, Field(discriminator="type")]
 
 
-class WantedAudioOutput(BaseModel, frozen=True):
+class WantedAudioOutput(BaseModel, frozen=True, use_attribute_docstrings=True):
     """Of a response's audio, what differs from the session's."""
 
     format: AudioFormat | None = None
     voice: Name | VoiceId | None = None
+    """Inert: a call keeps its voice; echoed."""
 
 
 class WantedAudio(BaseModel, frozen=True):
@@ -141,7 +142,7 @@ class WantedAudio(BaseModel, frozen=True):
     output: WantedAudioOutput = WantedAudioOutput()
 
 
-class WantedResponse(BaseModel, frozen=True):
+class WantedResponse(BaseModel, frozen=True, use_attribute_docstrings=True):
     """`response.create`'s `response`: what is absent or null is as in the session."""
 
     conversation: Literal["auto", "none"] | None = None
