@@ -41,7 +41,7 @@ class Query(BaseModel, frozen=True, extra="forbid"):
     call: str | None = None
     agent: str | None = None
     model: str | None = None
-    outcome: Literal["completed", "barge_in", "false_start", "cancelled", "incomplete", "failed"] | None = None
+    outcome: Literal["in_progress", "completed", "barge_in", "false_start", "cancelled", "incomplete", "failed"] | None = None
     limit: Annotated[int, Field(ge=0, le=MOST)] = 1000
     """The newest so many."""
     format: Literal["json", "csv"] = "json"

@@ -125,20 +125,26 @@ async def test_what_came_meanwhile_is_shown_after_holding():
 
 async def test_what_is_shown_can_be_saved():
     async with serving() as (server, url), chromium(()) as page:
-        for trace in made_up(random.Random(4), 4, asyncio.get_running_loop().time()):
+        for trace in made_up(random.Random(4), 44, asyncio.get_running_loop().time()):
             server.stages.traces.append(trace)
         await page.open(f"{url}/latency")
-        await page.until(count(4))
+        await page.until(count(44))
         saved = """(id) => new Promise((resolve) => {
             URL.createObjectURL = (blob) => (void blob.text().then(resolve), 'blob:saved');
             HTMLAnchorElement.prototype.click = () => {};
             document.getElementById(id).onclick();
         })"""
         rows = json.loads(await page.run(f"({saved})('json')"))
-        assert [row["response"] for row in rows] == [f"resp_{number}" for number in range(4)]
+        assert [row["response"] for row in rows] == [f"resp_{number}" for number in range(44)]
         lines = (await page.run(f"({saved})('csv')")).splitlines()
-        assert len(lines) == 5
+        assert len(lines) == 45
         assert lines[0].startswith("date,call,response")
+        await page.run("""(() => {
+            const select = document.querySelector('#call');
+            select.value = 'call_000001';
+            select.dispatchEvent(new Event('change'));
+        })()""")
+        assert len(json.loads(await page.run(f"({saved})('json')"))) == 4
         assert str(rows[0]["v2v_ms"]) in lines[1]
 
 

@@ -5,6 +5,7 @@
  * @import { Budget, Filter, StageName, Turn } from './turns.js'
  */
 
+import { authorization } from '../call/signalling.js';
 import { ceiling, draw } from './chart.js';
 import { show as showDetail } from './detail.js';
 import { follow } from './feed.js';
@@ -155,27 +156,20 @@ function take(taken) {
   plan();
 }
 
-/** What is shown, as a file; the table's columns are those of `/traces?format=csv`, flat. */
-function save(/** @type {'json' | 'csv'} */ format) {
-  const text = format === 'json' ? JSON.stringify(shown, null, 2) : csv(shown);
+/** What the filters let through, as a file: the server's own export. */
+async function save(/** @type {'json' | 'csv'} */ format) {
+  const chosen = Object.entries(filter).filter(([, value]) => value);
+  const query = new URLSearchParams([...chosen, ['format', format], ['limit', '5000']]);
+  const reply = await fetch(`/traces?${query}`, { headers: authorization() }).catch(() => null);
+  if (!reply?.ok) {
+    tell('lost');
+    return;
+  }
   const link = document.createElement('a');
-  link.href = URL.createObjectURL(new Blob([text], { type: format === 'json' ? 'application/json' : 'text/csv' }));
+  link.href = URL.createObjectURL(await reply.blob());
   link.download = `turns.${format}`;
   link.click();
   URL.revokeObjectURL(link.href);
-}
-
-/** @param {readonly Turn[]} turns */
-function csv(turns) {
-  const plain = /** @type {const} */ ([
-    'date', 'call', 'response', 'agent', 'model', 'voice', 'outcome', 'measured', 'v2v_ms', 'over', 'wait_ms',
-    'end_of_turn', 'tries', 'hit', 'saved_ms',
-  ]);
-  const quote = (/** @type {unknown} */ value) => `"${String(value ?? '').replaceAll('"', '""')}"`;
-  const lines = turns.map((turn) =>
-    [...plain.map((name) => turn[name]), ...STAGE_NAMES.map((name) => turn.stages[name])].map(quote).join(','),
-  );
-  return [[...plain, ...STAGE_NAMES.map((name) => `${name}_ms`)].join(','), ...lines].join('\n');
 }
 
 function bind() {
@@ -193,8 +187,8 @@ function bind() {
     if (!holding) held = [];
     take(holding ? [] : waiting);
   };
-  element('json').onclick = () => save('json');
-  element('csv').onclick = () => save('csv');
+  element('json').onclick = () => void save('json');
+  element('csv').onclick = () => void save('csv');
   addEventListener('resize', () => plan());
   matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => plan());
 }
