@@ -160,7 +160,7 @@ async def load(settings: ToolSettings) -> AsyncIterator[Toolbox]:
             from agent.tools.servers import connect
 
             for server in settings.mcp:
-                tools += await servers.enter_async_context(connect(server, settings.seconds))
+                tools += await servers.enter_async_context(connect(server))
         yield Toolbox(_by_name(tools), settings.seconds, settings.longest)
 
 

@@ -27,20 +27,20 @@ class RefusedError(ValueError):
 
 
 @asynccontextmanager
-async def connect(server: MCPServer, seconds: float) -> AsyncIterator[list[Tool]]:
+async def connect(server: MCPServer) -> AsyncIterator[list[Tool]]:
     """A server's functions, as long as this is entered. Raises ToolError when it cannot be reached or lacks one of `only`."""
     try:
         async with AsyncExitStack() as stack:
-            yield await _open(server, stack, seconds)
+            yield await _open(server, stack)
     except BaseExceptionGroup as group:  # the package's task groups wrap whatever passes through them
         raise _first(group) from group
 
 
-async def _open(server: MCPServer, stack: AsyncExitStack, seconds: float) -> list[Tool]:
+async def _open(server: MCPServer, stack: AsyncExitStack) -> list[Tool]:
     name = server.url or " ".join(server.command)
     try:
         async with asyncio.timeout(CONNECT_SECONDS):
-            client = await stack.enter_async_context(_client(server, stack, seconds))
+            client = await stack.enter_async_context(_client(server, stack))
             listed = await _list(client)
     except TimeoutError:
         raise ToolError(f"the MCP server {name} did not answer within {CONNECT_SECONDS:g} seconds") from None
@@ -58,16 +58,14 @@ def _first(error: BaseException) -> BaseException:
     return error
 
 
-def _client(server: MCPServer, stack: AsyncExitStack, seconds: float) -> Client:
+def _client(server: MCPServer, stack: AsyncExitStack) -> Client:
+    """What talks to the server; how long it may take is for the caller to say."""
     if server.url:
-        http = httpx2.AsyncClient(headers=_plain(server.headers), timeout=httpx2.Timeout(seconds))
+        http = httpx2.AsyncClient(headers=_plain(server.headers), timeout=httpx2.Timeout(None))
         stack.push_async_callback(http.aclose)
-        return Client(streamable_http_client(server.url, http_client=http), read_timeout_seconds=seconds)
+        return Client(streamable_http_client(server.url, http_client=http))
     program, *arguments = server.command
-    return Client(
-        StdioServerParameters(command=program, args=arguments, env=_plain(server.environment)),
-        read_timeout_seconds=seconds,
-    )
+    return Client(StdioServerParameters(command=program, args=arguments, env=_plain(server.environment)))
 
 
 def _plain(secrets: dict[str, SecretStr]) -> dict[str, str]:
