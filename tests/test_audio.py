@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.audio import Resampler, Samples, dbfs, onset
+from agent.audio import INPUT_RATE, Resampler, Samples, TimeLine, dbfs, onset
 
 PAIRS = [
     (48_000, 16_000),
@@ -95,3 +95,55 @@ def test_the_onset_of_sound() -> None:
     assert onset(np.array([-32_768], np.int16)) == 0
     assert onset(np.zeros(5, np.int16)) == 5
     assert onset(np.zeros(0, np.int16)) == 0
+
+
+def piece(value: int, seconds: float = 0.02) -> np.ndarray:
+    return np.full(round(seconds * INPUT_RATE), value, np.int16)
+
+
+def test_pieces_of_a_time_line_stand_in_their_places():
+    line = TimeLine()
+    line.add(piece(1), 0.0)
+    line.add(piece(2), 0.5)
+    taken = line.take(INPUT_RATE)
+    assert np.flatnonzero(taken == 1).tolist() == list(range(320))
+    assert np.flatnonzero(taken == 2).tolist() == list(range(8000, 8320))
+    assert taken.size == INPUT_RATE, "silence where nothing is yet"
+
+
+def test_a_piece_that_is_a_little_late_follows_the_one_before():
+    line = TimeLine()
+    for number in range(5):
+        line.add(piece(number + 1), 0.02 * number + (0.04 if number % 2 else 0.0))
+    assert line.end == 5 * 320
+    assert np.array_equal(line.take(1600), np.repeat(np.arange(1, 6), 320))
+
+
+def test_a_piece_that_is_early_waits_for_its_turn():
+    line = TimeLine()
+    line.add(piece(1, 0.2), 0.0)
+    line.add(piece(2), 0.1)
+    assert line.take(3520)[3200] == 2
+
+
+def test_a_time_line_is_taken_in_parts():
+    line = TimeLine()
+    line.add(piece(1, 0.3), 0.0)
+    assert line.take(1600).all()
+    assert (line.taken, line.end) == (1600, 4800)
+    line.add(piece(2), 0.4)
+    rest = line.take(5120)
+    assert rest[:3200].tolist() == [1] * 3200
+    assert rest[4800:].tolist() == [2] * 320
+
+
+def test_what_lies_beyond_a_cut_is_dropped():
+    line = TimeLine()
+    line.add(piece(1, 1.0), 0.0)
+    line.take(1600)
+    line.cut(0.5)
+    assert line.end == 8000
+    line.add(piece(2), 0.5)
+    assert line.take(6720)[6399:6401].tolist() == [1, 2]
+    line.cut(0.1)
+    assert line.end == line.taken, "what was taken is gone"
