@@ -1,7 +1,6 @@
 """OpenAI's chat completions for recorded speech: typed and recorded messages in, one answer as text out, whole or as it is made.
 
-The calls' engine answers; it counts no tokens for us and takes no sampling parameters, so these are accepted without effect, as
-unknown fields are. What would change the meaning of the answer (tools, several choices, spoken answers) is refused.
+The calls' engine answers; it takes no sampling parameters, so these are accepted without effect, as unknown fields are. What would change the meaning of the answer (tools, several choices, spoken answers) is refused.
 """
 
 import asyncio
@@ -19,7 +18,7 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 from agent import wav
 from agent.audio import INPUT_RATE
 from agent.conversation import Audio, Message, Role, Text
-from agent.engine import Engine, EngineError
+from agent.engine import Engine, EngineError, Options, Usage
 from agent.realtime.objects import MAX_TEXT, EventError, refusal
 
 MAX_BODY_BYTES = 24 * 1024 * 1024
@@ -66,11 +65,22 @@ class ChatMessage(BaseModel, frozen=True):
     content: Annotated[tuple[Part, ...], BeforeValidator(_as_parts)]
 
 
+class StreamOptions(BaseModel, frozen=True):
+    """What a stream holds besides the answer."""
+
+    include_usage: bool = False
+    """At its end, in a chunk without choices."""
+
+
 class ChatRequest(BaseModel, frozen=True):
     """The body of a request; any model's name means the one that is loaded."""
 
     messages: tuple[ChatMessage, ...] = Field(min_length=1, max_length=MAX_MESSAGES)
     stream: bool = False
+    stream_options: StreamOptions | None = None
+    max_completion_tokens: int | None = Field(default=None, ge=1)
+    max_tokens: int | None = Field(default=None, ge=1)
+    """The older name of the same."""
     n: Literal[1] | None = 1
     modalities: tuple[Literal["text"], ...] | None = None
     tools: tuple[()] | None = None
@@ -86,18 +96,23 @@ async def complete(request: web.Request, engine: Engine) -> web.StreamResponse:
         raise refusal(error) from None
     messages = await asyncio.to_thread(_messages, chat)  # a long recording takes a while to read and resample
     head = {"id": f"chatcmpl-{secrets.token_hex(12)}", "created": _date(), "model": engine.name}
+    options, usage = Options(max_tokens=chat.max_completion_tokens or chat.max_tokens), Usage()
     try:
-        async with aclosing(engine.reply(messages)) as deltas:
+        async with aclosing(engine.reply(messages, options, usage)) as deltas:
             if chat.stream:
-                return await _stream(request, head, deltas)
+                counted = bool(chat.stream_options and chat.stream_options.include_usage)
+                return await _stream(request, head, deltas, usage, counted=counted)
             text = "".join([delta async for delta in deltas])
     except EngineError as error:
         raise web.HTTPInternalServerError(text=str(error)) from error
-    choice = {"index": 0, "message": {"role": "assistant", "content": text, "refusal": None}, "finish_reason": "stop"}
-    return web.json_response({**head, "object": "chat.completion", "choices": [{**choice, "logprobs": None}]})
+    message = {"role": "assistant", "content": text, "refusal": None}
+    choice = {"index": 0, "message": message, "finish_reason": _finish(usage), "logprobs": None}
+    return web.json_response({**head, "object": "chat.completion", "choices": [choice], "usage": _counts(usage)})
 
 
-async def _stream(request: web.Request, head: dict[str, Any], deltas: AsyncIterator[str]) -> web.StreamResponse:
+async def _stream(
+    request: web.Request, head: dict[str, Any], deltas: AsyncIterator[str], usage: Usage, *, counted: bool
+) -> web.StreamResponse:
     """Send the answer as server-sent events. Raises EngineError if the first word fails; a later failure is sent as an event."""
     response = web.StreamResponse(headers={"Content-Type": "text/event-stream"})
 
@@ -111,7 +126,10 @@ async def _stream(request: web.Request, head: dict[str, Any], deltas: AsyncItera
     try:
         async for delta in deltas:
             await send({"content": delta})
-        await send({}, "stop")
+        await send({}, _finish(usage))
+        if counted:
+            last = {"object": "chat.completion.chunk", "choices": [], "usage": _counts(usage)}
+            await _send(response, {**head, **last})
     except EngineError as error:
         await _send(
             response, {"error": {"type": "server_error", "code": "engine_failed", "message": str(error), "param": None}}
@@ -122,6 +140,22 @@ async def _stream(request: web.Request, head: dict[str, Any], deltas: AsyncItera
 
 async def _send(response: web.StreamResponse, event: dict[str, Any]) -> None:
     await response.write(b"data: " + json.dumps(event).encode() + b"\n\n")
+
+
+def _finish(usage: Usage) -> Literal["stop", "length"]:
+    return "stop" if usage.complete else "length"
+
+
+def _counts(usage: Usage) -> dict[str, Any]:
+    """What an answer took, in tokens."""
+    asked = usage.text + usage.audio
+    cached = usage.cached_text + usage.cached_audio
+    return {
+        "prompt_tokens": asked,
+        "completion_tokens": usage.output,
+        "total_tokens": asked + usage.output,
+        "prompt_tokens_details": {"audio_tokens": usage.audio, "cached_tokens": cached},
+    }
 
 
 def _messages(chat: ChatRequest) -> tuple[Message, ...]:

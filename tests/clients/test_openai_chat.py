@@ -72,6 +72,25 @@ async def test_an_answer_is_streamed_as_it_is_made():
         assert [chunk.choices[0].finish_reason for chunk in chunks] == [None] * (len(chunks) - 1) + ["stop"]
 
 
+async def test_what_an_answer_took_is_told_and_limited():
+    async with client() as sdk:
+        answer = await sdk.chat.completions.create(model="any", messages=question(), max_completion_tokens=4)
+        assert (answer.choices[0].message.content, answer.choices[0].finish_reason) == (
+            "system user: What is",
+            "length",
+        )
+        usage = answer.usage
+        assert (usage.prompt_tokens, usage.completion_tokens, usage.total_tokens) == (5 + 10, 4, 19)
+        assert (usage.prompt_tokens_details.audio_tokens, usage.prompt_tokens_details.cached_tokens) == (10, 0)
+        options = {"stream": True, "stream_options": {"include_usage": True}, "max_tokens": 4}
+        stream = await sdk.chat.completions.create(model="any", messages=question(), **options)
+        chunks = [chunk async for chunk in stream]
+        for chunk in chunks:
+            ChatCompletionChunk.model_validate_json(chunk.model_dump_json(), strict=True)
+        assert chunks[-2].choices[0].finish_reason == "length"
+        assert (chunks[-1].choices, chunks[-1].usage) == ([], usage)
+
+
 async def test_text_alone_is_answered():
     async with client() as sdk:
         answer = await sdk.chat.completions.create(model="any", messages=[{"role": "user", "content": "Hello."}])
