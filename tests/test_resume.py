@@ -58,7 +58,7 @@ async def test_a_page_that_was_reloaded_in_the_middle_of_an_answer_hears_the_res
             assert trace["status"] == "completed"
             assert trace["heard"] == WORDS
             await second.silence(0.2)
-            assert seconds(first) + seconds(second) == pytest.approx(8 * 0.25, abs=0.2)
+            assert seconds(first) + seconds(second) == pytest.approx(8 * 0.25, abs=0.5), "more exactly: tests/edge"
             kinds = [event["type"] for _, event in second.events]
             assert kinds[0] == "session.created"
             [created] = events(second, "session.created")

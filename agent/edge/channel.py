@@ -53,8 +53,13 @@ class EventChannel:
         """Take the channel that the client opened; other labels, and a second one, are left alone."""
         if channel.label != LABEL or self._channel or self._closed:
             return False
+
+        def message(text: str | bytes) -> None:
+            if error := self.take(text):
+                self.send(error)
+
         self._channel = channel
-        channel.on("message", self._message)
+        channel.on("message", message)
         if self._away:
             self._received.put_nowait(Returned())
         waiting, self._waiting = self._waiting, []
@@ -144,10 +149,6 @@ class EventChannel:
             if self._channel.bufferedAmount > MAX_BUFFERED_BYTES:
                 logger.warning("hung up: the client does not read its events")
                 self._hang_up()
-
-    def _message(self, message: str | bytes) -> None:
-        if error := self.take(message):
-            self.send(error)
 
     def _read(self, message: str | bytes) -> ClientEvent:
         if isinstance(message, bytes):

@@ -11,10 +11,9 @@ from aiortc import RTCDataChannel, RTCPeerConnection
 from aiortc.rtp import RtpPacket
 
 from agent.edge.channel import EventChannel
-from agent.edge.keypad import Keypad
 from agent.edge.link import Link, Reach
 from agent.edge.microphone import Microphone
-from agent.edge.resume import accepts, make_token
+from agent.edge.resume import Tokens
 from agent.edge.sdp import OfferError, checked
 from agent.edge.speaker import PacedSpeaker
 from agent.edge.statistics import Sending
@@ -31,6 +30,9 @@ class Ends(Protocol):
     microphone: Microphone
     channel: EventChannel
 
+    def take(self, packet: RtpPacket, *, is_key: bool) -> None:
+        """A packet of the audio stream, or of the telephone events in it."""
+
     def hang_up(self) -> None:
         """The call is over."""
 
@@ -41,31 +43,20 @@ class Connections:
     def __init__(self, call: Ends, call_id: str, waits: float) -> None:
         """`waits`: seconds that the call lives on without a connection; with 0 it ends with its first."""
         self.sent = Sending()
+        self.tokens = Tokens(call_id)
+        """None where `waits` is 0."""
         self._call = call
-        self._call_id = call_id
         self._waits = waits
         self._used: Link | None = None
         """None before the first is up, and while the caller is lost."""
         self._next: Link | None = None
         """The one that is to take its place."""
-        self._keypad = Keypad()
-        self._tokens: list[str] = []
-        """Of the connection that is or was in use, and of the next."""
         self._watch: Watch | None = None
         self._patience: asyncio.TimerHandle | None = None
         """Waits for the caller to come back."""
         self._loop = asyncio.get_running_loop()
         self._closing: set[asyncio.Task[None]] = set()
         self._ended = False
-
-    @property
-    def token(self) -> str | None:
-        """What the caller may come back with, until a later one is given; None when he may not."""
-        return self._tokens[-1] if self._waits and self._tokens else None
-
-    def accepts(self, token: str) -> bool:
-        """Whether a caller who shows this token may come back to the call."""
-        return self._waits > 0 and not self._ended and accepts(self._tokens, token)
 
     async def answer(self, offer: str, reach: Reach) -> str:
         """Answer the call's first offer, or that of a caller who comes back. Raises OfferError and NoPortError; the call is as before."""
@@ -75,8 +66,13 @@ class Connections:
         connection.on("datachannel", lambda channel: self._attach(link, channel))
         connection.on("connectionstatechange", lambda: self._state_changed(link))
         answered = False
+
+        def take(packet: RtpPacket) -> None:
+            if link is self._used:
+                self._call.take(packet, is_key=packet.payload_type in link.events)
+
         try:
-            sdp = await link.answer(text, reach, lambda packet: self._take(link, packet))
+            sdp = await link.answer(text, reach, take)
             answered = not self._ended
         finally:
             if not answered:
@@ -89,6 +85,7 @@ class Connections:
     def end(self) -> None:
         """Wait for nobody."""
         self._ended = True
+        self.tokens.end()
         for timer in (self._patience, self._watch, *(link.timer for link in (self._used, self._next) if link)):
             if isinstance(timer, Watch):
                 timer.stop()
@@ -116,8 +113,9 @@ class Connections:
             self._drop(self._next)
         if self._patience and not self._used:
             self._wait(max(self._waits, CONNECT_SECONDS))
-        link.token = make_token(self._call_id)
-        self._next, self._tokens = link, [*self._tokens[:1], link.token]
+        self._next = link
+        if self._waits:
+            link.token = self.tokens.add()
         link.timer = self._loop.call_later(CONNECT_SECONDS, self._gone, link)
 
     def _state_changed(self, link: Link) -> None:
@@ -137,11 +135,13 @@ class Connections:
             self._patience.cancel()
         if self._used:
             self._lose(self._used)
-        self._used, self._next, self._tokens = link, None, [link.token]
+        self._used, self._next = link, None
+        if self._waits:
+            self.tokens.use(link.token)
         self._call.speaker.on_speech = link.track.wake
         self._call.microphone.on_sound = link.track.stay
         self._call.speaker.go_on()
-        self._watch = Watch(self._call.speaker, lambda: link.heard)
+        self._watch = Watch(self._call.speaker, link)
 
     def _gone(self, link: Link) -> None:
         """A connection failed, was closed, or did not come up in time."""
@@ -161,7 +161,7 @@ class Connections:
         self._used = None
         if self._watch:
             self._watch.stop()
-        self._call.speaker.hold(link.heard)
+        self._call.speaker.hold(link.reached)
         self._call.microphone.pause()
         self._call.channel.detach()
         self._drop(link)
@@ -176,16 +176,6 @@ class Connections:
         task = self._loop.create_task(link.close())
         self._closing.add(task)
         task.add_done_callback(self._closing.discard)
-
-    def _take(self, link: Link, packet: RtpPacket) -> None:
-        """A packet of the audio stream. Telephone events are no sound, but have their place in it."""
-        if link is not self._used:
-            return
-        if packet.payload_type in link.events:
-            if key := self._keypad.add(packet):
-                self._call.channel.press(key)
-            packet.payload = b""
-        self._call.microphone.add(packet)
 
     def _attach(self, link: Link, channel: RTCDataChannel) -> None:
         """The caller opened a data channel. To close it is to hang up, unless the connection below it went."""

@@ -74,6 +74,11 @@ class Link:
         """The loop's time of the caller's last datagram; 0 before the first."""
         return last_heard(self.connection)
 
+    @property
+    def reached(self) -> float:
+        """What left before this moment had arrived when the caller sent his last datagram."""
+        return self.heard - (self.track.sent.round_trip or 0.0)
+
     async def answer(self, offer: str, reach: Reach, take: Callable[[RtpPacket], None]) -> str:
         """The SDP to send back to a checked offer; `take` gets each audio packet. Raises OfferError, and NoPortError when each port is taken."""
         try:

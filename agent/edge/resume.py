@@ -22,7 +22,6 @@ at once when the connection was closed, within 9 s when it went silent.
 
 import hmac
 import secrets
-from collections.abc import Iterable
 
 HEADER = "Parley-Resume"
 
@@ -30,17 +29,38 @@ NEW = "new"
 """In a first offer: the client wants to be able to come back."""
 
 
-def make_token(call_id: str) -> str:
-    """A token that nobody can guess, with the id of its call before the dot."""
-    return f"{call_id}.{secrets.token_urlsafe(32)}"
+class Tokens:
+    """Those of one call: of the connection that is or was last in use, and of the one that is to follow it."""
+
+    def __init__(self, call_id: str) -> None:
+        self._call_id = call_id
+        self._valid: list[str] = []
+
+    @property
+    def newest(self) -> str | None:
+        """What the caller is to come back with; None when he may not."""
+        return self._valid[-1] if self._valid else None
+
+    def add(self) -> str:
+        """A new one for the connection that is to follow, with the call's id before the dot; nobody can guess it."""
+        token = f"{self._call_id}.{secrets.token_urlsafe(32)}"
+        self._valid = [*self._valid[:1], token]
+        return token
+
+    def use(self, token: str) -> None:
+        """Its connection is up: the others are void."""
+        self._valid = [token]
+
+    def end(self) -> None:
+        """Nobody may come back."""
+        self._valid = []
+
+    def accepts(self, shown: str) -> bool:
+        """Whether a caller may come back with this; how long that takes does not tell how much of it is right."""
+        claimed = shown.encode(errors="surrogateescape")
+        return any(hmac.compare_digest(token.encode(), claimed) for token in self._valid)
 
 
 def call_of(token: str) -> str:
     """The id of the call that a token claims to be of."""
     return token.partition(".")[0]
-
-
-def accepts(tokens: Iterable[str], shown: str) -> bool:
-    """Whether a token is one of those of a call; how long that takes does not tell how much of it is right."""
-    claimed = shown.encode(errors="surrogateescape")
-    return any(hmac.compare_digest(token.encode(), claimed) for token in tokens)

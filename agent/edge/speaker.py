@@ -52,7 +52,7 @@ class PacedSpeaker:
     async def write(self, speech: Speech) -> None:
         """Queue speech once fewer than `ahead_seconds` wait."""
         while self._playout.buffered > self._ahead:
-            await self._wait_for_pull()
+            await _next(self._pulled)
         if speech.rate != self._source_rate:
             self._flush()
             self._source_rate = speech.rate
@@ -75,7 +75,7 @@ class PacedSpeaker:
         self._playout.end()
         self.on_speech()
         while self._playout.buffered:
-            await self._wait_for_pull()
+            await _next(self._pulled)
 
     def clear(self) -> Heard:
         """Drop what waits; the next write begins another reply."""
@@ -120,10 +120,6 @@ class PacedSpeaker:
             self._pulled.set()
         return frame
 
-    async def _wait_for_pull(self) -> None:
-        self._pulled.clear()
-        await self._pulled.wait()
-
     def _position(self, sample: int) -> int:
         """Where in the reply, at the output's rate, a sample of the piece that is being written lies."""
         return self._source_start + round((self._source_samples + sample) * self.rate / self._source_rate)
@@ -134,3 +130,9 @@ class PacedSpeaker:
             self._playout.push(self._resampler(np.empty(0, dtype=np.int16), last=True))
         self._resampler = None
         self._source_samples = 0
+
+
+async def _next(event: asyncio.Event) -> None:
+    """Wait until it is set again."""
+    event.clear()
+    await event.wait()

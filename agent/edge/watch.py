@@ -4,7 +4,7 @@ What left since his last datagram is taken back and said again once he is there,
 """
 
 import asyncio
-from collections.abc import Callable
+from typing import Protocol
 
 from agent.edge.microphone import STALL_SECONDS
 from agent.edge.speaker import PacedSpeaker
@@ -16,14 +16,25 @@ SILENT_SECONDS = 1.5
 """Without any datagram: even a caller whose microphone sends nothing answers two consent checks in that time."""
 
 
+class Line(Protocol):
+    """What is known of the caller's connection."""
+
+    @property
+    def heard(self) -> float:
+        """The loop's time of the caller's last datagram; 0 before the first."""
+
+    @property
+    def reached(self) -> float:
+        """What left before this moment had arrived when he sent that."""
+
+
 class Watch:
     """Looks until `stop`."""
 
-    def __init__(self, speaker: PacedSpeaker, heard: Callable[[], float]) -> None:
-        """`heard` gives the loop's time of the caller's last datagram."""
+    def __init__(self, speaker: PacedSpeaker, line: Line) -> None:
         self._loop = asyncio.get_running_loop()
         self._speaker = speaker
-        self._heard = heard
+        self._line = line
         self._arm()
 
     def stop(self) -> None:
@@ -35,9 +46,9 @@ class Watch:
         self._timer = self._loop.call_at(due, self._look, due)
 
     def _look(self, due: float) -> None:
-        now, heard = self._loop.time(), self._heard()
-        if now - heard <= SILENT_SECONDS:
+        now = self._loop.time()
+        if now - self._line.heard <= SILENT_SECONDS:
             self._speaker.go_on()
         elif now - due < STALL_SECONDS:  # else the loop stood still, and what came waits in the socket
-            self._speaker.hold(heard)
+            self._speaker.hold(self._line.reached)
         self._arm()

@@ -8,10 +8,13 @@ import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import replace
 
+from aiortc.rtp import RtpPacket
+
 from agent.audio import Frame
 from agent.edge import Returned
 from agent.edge.channel import EventChannel
 from agent.edge.connections import Connections
+from agent.edge.keypad import Keypad
 from agent.edge.link import NoPortError, Reach
 from agent.edge.microphone import Microphone
 from agent.edge.sdp import OfferError
@@ -30,6 +33,7 @@ class WebRTCEdge:
         self.microphone = Microphone()
         self.channel = EventChannel(self.hang_up)
         self.connections = Connections(self, call_id, waits)
+        self._keypad = Keypad()
 
     @property
     def media(self) -> Media:
@@ -48,6 +52,14 @@ class WebRTCEdge:
     def send(self, event: ServerEvent) -> None:
         """Send an event, or nothing after the end of the call."""
         self.channel.send(event)
+
+    def take(self, packet: RtpPacket, *, is_key: bool) -> None:
+        """A packet of the audio stream, or of the telephone events in it: these are no sound, but have their place."""
+        if is_key:
+            if key := self._keypad.add(packet):
+                self.channel.press(key)
+            packet.payload = b""
+        self.microphone.add(packet)
 
     def hang_up(self) -> None:
         """End the frames and the events; `close` then frees the connections."""

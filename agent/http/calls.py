@@ -101,7 +101,7 @@ class CallRoutes:
         """Another connection for a call. Raises HTTPNotFound when the token opens none."""
         call_id = resume.call_of(token)
         edge = self._server.calls.get(call_id)
-        if not isinstance(edge, WebRTCEdge) or not edge.connections.accepts(token):
+        if not isinstance(edge, WebRTCEdge) or not edge.connections.tokens.accepts(token):
             raise web.HTTPNotFound(text="There is no call to come back to with this token; begin a new one.")
         sdp = await _accepted(edge.connections.answer(offer, reach(self._server.settings)))
         return _answered(edge, call_id, sdp)
@@ -189,7 +189,7 @@ async def _accepted(answering: Coroutine[Any, Any, T]) -> T:
 
 
 def _answered(edge: WebRTCEdge, call_id: str, sdp: str) -> web.Response:
-    token = edge.connections.token
+    token = edge.connections.tokens.newest
     headers = {"Location": f"/v1/realtime/calls/{call_id}", **({resume.HEADER: token} if token else {})}
     return web.Response(status=201, text=sdp, content_type="application/sdp", headers=headers)
 

@@ -181,18 +181,18 @@ async def test_a_page_that_is_reloaded_comes_back_and_the_agent_goes_on(voice: P
         await edge.speaker.write(Speech(np.tile(tone(1.0), 6), 48_000, words))
         while edge.speaker._playout.text < 2:
             await asyncio.sleep(0.02)
-        before = edge.connections.token
+        before = edge.connections.tokens.newest
         await page.open("about:blank")
         while not edge.speaker._held:
             await asyncio.sleep(0.02)
         left = edge.speaker._playout.played
         await page.open(url)
         assert before
-        assert edge.connections.accepts(before)
+        assert edge.connections.tokens.accepts(before)
         sdp = await edge.connections.answer(await offered(page), Reach(addresses=LOOPBACK))
         await answered(page, sdp)
         await begun(edge)
-        assert not edge.connections.accepts(before)
+        assert not edge.connections.tokens.accepts(before)
         await edge.speaker.drained()
         heard = edge.speaker.clear()
         print(f"left {left / 48_000:.2f} s before the reload; {heard}")
