@@ -5,6 +5,7 @@ import base64
 import json
 import stat
 from dataclasses import asdict
+from types import SimpleNamespace
 
 import aiohttp
 import numpy as np
@@ -13,14 +14,18 @@ import soundfile
 
 from agent import tts, vad
 from agent.__main__ import main
-from agent.audio import INPUT_RATE
+from agent.audio import INPUT_RATE, Frame
 from agent.caller.peer import call as call_server
 from agent.engine.scripted import ScriptedEngine
+from agent.realtime.events import SpeechStarted
 from agent.recording import Recording, make_room, recorded, without_secrets
 from agent.simulation.call import opening
 from agent.simulation.caller import Caller, Play, Say, Send, Wait, audible
+from agent.simulation.expectations import Outcome
 from agent.simulation.loop import run
+from agent.simulation.replay import differences
 from agent.simulation.sound import tone
+from agent.trace import Trace
 from agent.turn import TurnSettings
 from tests.serving import serving
 from tests.simulation.calls import session_of, stages_of
@@ -251,3 +256,77 @@ async def test_a_client_that_plays_by_itself_is_recorded_as_it_was_sent(tmp_path
     assert audio[:100] not in (folder / "events.jsonl").read_text()
     sound, _ = soundfile.read(folder / "call.wav", dtype="int16")
     assert audible(sound[:, 0])[0] == pytest.approx((0.0, 0.6), abs=0.021)
+
+
+def outcome(*traces, history=()):
+    silence = np.zeros(INPUT_RATE, np.int16)
+    return Outcome(silence, silence, [], list(traces), list(history))
+
+
+def reply(**fields):
+    marks = {"playout_started": 2.0, "done": 3.0, **fields.pop("marks", {})}
+    return Trace("call", "resp", **{"status": "completed", "wait": 0.5, **fields, "marks": marks})
+
+
+@pytest.mark.parametrize(
+    ("now", "told"),
+    [
+        (outcome(reply()), []),
+        (outcome(reply(marks={"playout_started": 2.03})), []),
+        (outcome(reply(marks={"playout_started": 1.7})), ["reply 1 begins at 1.70 s, -0.30 s"]),
+        (outcome(reply(marks={"done": 3.5})), ["reply 1 ends at 3.50 s, +0.50 s"]),
+        (outcome(reply(wait=0.25)), ["reply 1 waits 250 ms, and waited 500 ms"]),
+        (outcome(reply(status="cancelled")), ["reply 1 is cancelled, and was completed"]),
+        (outcome(), ["0 replies, and not 1"]),
+        (outcome(reply(), reply()), ["2 replies, and not 1"]),
+        (outcome(reply(), history=["caller"]), ["history: before:", "history: now:", "history: caller"]),
+    ],
+)
+def test_what_differs_between_two_calls_is_told(now, told):
+    assert differences(outcome(reply()), now) == told
+
+
+def test_a_reply_that_was_never_heard_before_or_is_not_now():
+    silent = Trace("call", "resp", "completed", {"done": 3.0}, wait=0.5)
+    assert differences(outcome(silent), outcome(reply())) == ["reply 1 begins at 2.00 s, and never did"]
+    assert differences(outcome(reply()), outcome(silent)) == ["reply 1 begins no more"]
+
+
+def test_a_long_call_is_kept_up_to_a_limit(tmp_path, monkeypatch):
+    monkeypatch.setattr("agent.recording.MAX_SECONDS", 3.0)
+    caller = keep(tmp_path)
+    sound, _ = soundfile.read(tmp_path / "call" / "call.wav")
+    assert 3.0 <= sound.shape[0] / INPUT_RATE <= 4.5
+    assert len(caller.said) * 0.02 > 7
+    assert max(line["time"] for line in lines(tmp_path / "call" / "events.jsonl")) < 5.0
+
+
+class Unpaced:
+    """A caller's end that gets speech as soon as it is made, and plays it by itself: 2 s of it after 0.2 s, heard until it interrupts."""
+
+    def __init__(self):
+        self.speaker, self.sent = SimpleNamespace(paced=False, on_audio=None), []
+
+    async def frames(self):
+        for number in range(50):
+            if number == 10:
+                self.speaker.on_audio(tone(2.0), INPUT_RATE)
+            yield Frame(np.zeros(320, np.int16), 0.0)
+
+    def send(self, event):
+        self.sent.append(event)
+
+
+def test_what_a_client_did_not_play_because_it_interrupted_is_not_in_the_recording(tmp_path):
+    async def call():
+        client, count = Unpaced(), 0
+        with recorded(client, Recording(tmp_path, 1, {"id": "call"}), ()) as edge:
+            async for _ in edge.frames():
+                count += 1
+                if count == 25:
+                    edge.send(SpeechStarted(audio_start_ms=500, item_id="item"))
+        return client
+
+    assert len(run(call()).sent) == 1
+    sound, _ = soundfile.read(tmp_path / "call" / "call.wav", dtype="int16")
+    assert audible(sound[:, 1]) == [(0.2, 0.5)]

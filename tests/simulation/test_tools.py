@@ -485,3 +485,43 @@ def test_a_written_answer_calls_too_and_needs_no_filler():
     assert "".join(delta for index, delta in shown if index == 0) == "Let me look. "
     assert [index for index, _ in shown] == sorted(index for index, _ in shown)
     assert history(made)[1:] == ["Let me look. ", 'weather({"place": "Bern"})', "Wait.", "= grey", "Grey."]
+
+
+# A result that comes while the words before its call are still being heard.
+
+LONG = "Let me look that up for you now, it will take only a second or two."
+
+
+def resulted(*script, after=1.0):
+    """A call in which the client gives its result, and asks for what follows, so many seconds into a long preface."""
+    prefix = [OFFERED, Say(0.5), Wait(0.5 + after)]
+    [arguments] = sent(
+        simulate([*prefix, Wait(3)], Model(f"{LONG} {WEATHER}", per_token=0)), events.FunctionCallArgumentsDone
+    )
+    item = {"type": "function_call_output", "call_id": arguments.call_id, "output": "grey"}
+    model = Model(f"{LONG} {WEATHER}", "It is grey.", "Yes?", per_token=0)
+    return simulate([*prefix, send(type="conversation.item.create", item=item), CREATE, *script], model)
+
+
+def test_what_was_said_before_the_call_is_heard_to_its_end_and_the_answer_after_it():
+    made = resulted(Wait(6), after=3.0)
+    assert [message.interrupted for message in made.session.conversation.messages] == [False] * 5
+    assert history(made)[1].strip() == LONG
+    assert history(made)[-1] == "It is grey."
+    assert sum(end - start for start, end in made.caller.audible()) == pytest.approx(
+        0.25 * len(f"{LONG} It is grey.".split()), abs=0.1
+    )
+    assert [response.status for response in done(made)] == ["completed", "completed"]
+    started = made.caller.times(events.OutputAudioBuffer, type="output_audio_buffer.started")
+    stopped = made.caller.times(events.OutputAudioBuffer, type="output_audio_buffer.stopped")
+    assert started[0] < stopped[0] <= started[1] < stopped[1]
+
+
+def test_an_interruption_then_cuts_both():
+    made = resulted(Wait(0.2), Say(0.6), Wait(4), after=3.0)
+    said = history(made)
+    assert LONG.startswith(said[1])
+    assert 4 <= len(said[1].split()) < len(LONG.split())
+    assert "It is grey." not in said
+    assert said[-1] == "Yes?"
+    assert len(made.caller.audible()) == 2
