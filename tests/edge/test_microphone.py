@@ -4,6 +4,7 @@ import asyncio
 from types import SimpleNamespace
 
 import numpy as np
+import pytest
 
 from agent.audio import dbfs
 from agent.edge.microphone import MAX_PACKETS_PER_SECOND, MAX_QUEUED_FRAMES, Microphone
@@ -150,3 +151,29 @@ def test_a_flood_of_packets_is_not_decoded():
         return taken, microphone.statistics.received
 
     assert run(main()) == (MAX_PACKETS_PER_SECOND, MAX_PACKETS_PER_SECOND + 10)
+
+
+def test_while_the_caller_is_lost_there_is_not_even_silence_and_then_another_stream():
+    async def main():
+        microphone = Microphone()
+        first, second = packets(0.2), packets(0.2)
+        async with asyncio.TaskGroup() as group:
+            reading = group.create_task(read(microphone))
+            for packet in first:
+                await asyncio.sleep(0.02)
+                microphone.add(packet)
+            microphone.pause()
+            await asyncio.sleep(60.0)
+            for number, packet in enumerate(second):
+                await asyncio.sleep(0.02)
+                packet.sequence_number, packet.timestamp = 40_000 + number, 7_000_000 + 960 * number
+                microphone.add(packet)
+            microphone.close()
+        return reading.result(), microphone.statistics
+
+    frames, counted = run(main())
+    assert len(frames) == 20
+    times = [frame.time for frame in frames]
+    assert times[10] - times[9] == pytest.approx(60.02)
+    assert all(dbfs(frame.samples) > -25 for frame in frames[1:10] + frames[11:])
+    assert (counted.received, counted.lost, counted.silence) == (20, 0, 0.0)

@@ -279,3 +279,29 @@ def test_a_change_of_codec_is_followed():
     opus = encode(tone(0.2, 48_000))
     pcmu = encode(tone(0.2, 8_000), 0, first=10, start=opus[-1].arrival)
     assert len(play(stream, opus + pcmu)) == 20
+
+
+@pytest.mark.parametrize("then", [96, 0])
+def test_another_stream_may_begin_with_any_number_and_codec(then):
+    stream = Depacketizer()
+    play(stream, encode(tone(0.2, 48_000))[:9])
+    stream.start_anew()
+    frames = play(stream, encode(tone(0.2, RATES[then]), then, first=5, start=300.0))
+    assert len(frames) == 10
+    assert frames[0].time == pytest.approx(300.02, abs=0.01)
+    assert (stream.statistics.lost, stream.statistics.received) == (0, 19)
+
+
+def test_a_packet_without_sound_has_its_place_and_silence_goes_on():
+    stream = Depacketizer()
+    packets = encode(tone(0.6, 48_000))
+    play(stream, packets[:10])
+    frames = []
+    for packet in packets[10:20]:
+        while stream.due < packet.arrival:
+            frames += stream.tick(stream.due)
+        frames += stream.add(replace(packet, payload=b"", payload_type=126))
+    frames += play(stream, packets[20:])
+    assert len(frames) == pytest.approx(20, abs=1)
+    assert stream.statistics.lost == 0
+    assert not any(frame.samples.any() for frame in frames[:5])
