@@ -199,7 +199,7 @@ class Trace:
 
     def milliseconds(self) -> dict[str, float]:
         """The marks in milliseconds from `zero`, in order of time (to a hundredth)."""
-        return self._since_zero(self.marks)
+        return self.since_zero(self.marks)
 
     @property
     def saved_ms(self) -> float:
@@ -221,45 +221,46 @@ class Trace:
             "saved_ms": self.saved_ms,
         }
 
-    def full_json(self, budget: Budget) -> dict[str, object]:
-        """All of it, for reports; work before `zero` has negative times."""
-        v2v = self.voice_to_voice
-        return {
-            "call": self.call,
-            "response": self.response,
-            "agent": self.agent,
-            "model": self.model,
-            "voice": self.voice,
-            **self.as_json(),
-            "outcome": self.outcome,
-            "v2v_ms": None if v2v is None else round(1000 * v2v, 2),
-            "measured": "ear" if "heard" in self.marks else "server",
-            "stages": {stage: round(1000 * seconds, 2) for stage, seconds in self.stages().items()},
-            "over": self.over(budget),
-            "pauses": [self._pause(pause) for pause in self.pauses],
-            "withdrawn": [self._since_zero(marks) for marks in self.withdrawn],
-            "tokens": self.tokens,
-            "ear": self.ear.model_dump() if self.ear else None,
-            "media": self.media,
-        }
-
-    def _pause(self, pause: Pause) -> dict[str, object]:
-        return {
-            "start": self._ms(pause.start),
-            "wait_ms": round(1000 * pause.wait),
-            "length_ms": None if pause.length is None else round(1000 * pause.length),
-            "end_of_turn": pause.end_of_turn,
-            "expected": pause.expected,
-        }
-
-    def _ms(self, time: float) -> float:
-        return round(1000 * (time - self.zero), 2)
-
-    def _since_zero(self, marks: dict[Mark, float]) -> dict[str, float]:
-        return {name: self._ms(time) for name, time in sorted(marks.items(), key=lambda mark: mark[1])}
+    def since_zero(self, marks: dict[Mark, float]) -> dict[str, float]:
+        """Moments in milliseconds from `zero`, in order of time (to a hundredth)."""
+        ordered = sorted(marks.items(), key=lambda mark: mark[1])
+        return {name: round(1000 * (time - self.zero), 2) for name, time in ordered}
 
     def __str__(self) -> str:
         """The log's line of a turn."""
         return f"{self.response} {self.status} " + " ".join(
             f"{name}={ms:.0f}" for name, ms in self.milliseconds().items()
         )
+
+
+def full_json(trace: Trace, budget: Budget) -> dict[str, object]:
+    """All of a turn, for reports, times in milliseconds; work before `zero` has negative ones."""
+    v2v = trace.voice_to_voice
+    return {
+        "call": trace.call,
+        "response": trace.response,
+        "agent": trace.agent,
+        "model": trace.model,
+        "voice": trace.voice,
+        **trace.as_json(),
+        "outcome": trace.outcome,
+        "v2v_ms": None if v2v is None else round(1000 * v2v, 2),
+        "measured": "ear" if "heard" in trace.marks else "server",
+        "stages": {stage: round(1000 * seconds, 2) for stage, seconds in trace.stages().items()},
+        "over": trace.over(budget),
+        "pauses": [_pause(pause, trace.zero) for pause in trace.pauses],
+        "withdrawn": [trace.since_zero(marks) for marks in trace.withdrawn],
+        "tokens": trace.tokens,
+        "ear": trace.ear.model_dump() if trace.ear else None,
+        "media": trace.media,
+    }
+
+
+def _pause(pause: Pause, zero: float) -> dict[str, object]:
+    return {
+        "start": round(1000 * (pause.start - zero), 2),
+        "wait_ms": round(1000 * pause.wait),
+        "length_ms": None if pause.length is None else round(1000 * pause.length),
+        "end_of_turn": pause.end_of_turn,
+        "expected": pause.expected,
+    }

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.trace import STAGES, Budget, Ear, Pause, Trace
+from agent.trace import STAGES, Budget, Ear, Pause, Trace, full_json
 
 EAR = Ear(clock_error_ms=1.5, round_trip_ms=20)
 
@@ -73,7 +73,7 @@ def test_stages_add_up_to_voice_to_voice_and_work_done_ahead_has_no_length():
 def test_without_a_report_the_server_stands_in():
     assert turn().voice_to_voice == pytest.approx(0.46)
     assert "network" not in turn().stages()
-    assert turn().full_json(Budget())["measured"] == "server"
+    assert full_json(turn(), Budget())["measured"] == "server"
     assert Trace("call", "resp_1", marks={"speech_stopped": 1.0, "turn_ended": 1.4}).voice_to_voice is None
 
 
@@ -85,7 +85,7 @@ def test_a_report_counts_once_and_only_if_it_can_be_true():
     assert trace.report(9.9, 10.6, EAR)
     assert not trace.report(9.9, 10.7, EAR)
     assert trace.voice_to_voice == pytest.approx(0.7)
-    assert trace.full_json(Budget())["measured"] == "ear"
+    assert full_json(trace, Budget())["measured"] == "ear"
 
 
 @pytest.mark.parametrize("spoken", [None, 8.9, 10.5], ids=["unknown", "too early", "after the answer"])
@@ -147,7 +147,7 @@ def test_what_reports_are_told_counts_from_the_last_syllable():
     trace.report(9.98, 10.55, EAR)
     trace.pauses = (Pause(8.0, 0.5, 0.2, "dictation", 0.3), Pause(10.0, 0.4, 0.9, "anything"))
     trace.withdrawn = ({"started": 8.15, "first_token": 8.2, "done": 8.3},)
-    told = trace.full_json(Budget(voice_to_voice=0.5))
+    told = full_json(trace, Budget(voice_to_voice=0.5))
     assert told["marks"]["spoken"] == 0
     assert told["marks"]["heard"] == told["v2v_ms"] == 570
     assert told["pauses"][0] == {

@@ -1,6 +1,6 @@
 """`/traces`: the turns of all calls as history (JSON, CSV) and live (server-sent events), for the latency page and for spreadsheets.
 
-Takes filters from the query, gives each turn as `Trace.full_json` with its date. Whoever follows is sent the history first, and then
+Takes filters from the query, gives each turn as `full_json` with its date. Whoever follows is sent the history first, and then
 each turn again whenever it changes; `call` and `response` together name a turn.
 """
 
@@ -19,7 +19,7 @@ from pydantic import BaseModel, Field, ValidationError
 from agent.http.calls import Calls
 from agent.http.keys import Keys
 from agent.realtime.objects import refusal
-from agent.trace import STAGES, Trace
+from agent.trace import STAGES, Trace, full_json
 from agent.traces import MOST, TooManyFollowersError
 
 KEEPALIVE_SECONDS = 15.0
@@ -41,7 +41,9 @@ class Query(BaseModel, frozen=True, extra="forbid"):
     call: str | None = None
     agent: str | None = None
     model: str | None = None
-    outcome: Literal["in_progress", "completed", "barge_in", "false_start", "cancelled", "incomplete", "failed"] | None = None
+    outcome: (
+        Literal["in_progress", "completed", "barge_in", "false_start", "cancelled", "incomplete", "failed"] | None
+    ) = None
     limit: Annotated[int, Field(ge=0, le=MOST)] = 1000
     """The newest so many."""
     format: Literal["json", "csv"] = "json"
@@ -98,7 +100,7 @@ class Turns:
         """A turn with its date in seconds since 1970, which is that of the caller's last syllable."""
         ago = asyncio.get_running_loop().time() - trace.zero
         date = round(time.time() - ago, 3)  # noqa: TID251  a date in the world, not a duration
-        return {"date": date, **trace.full_json(self._server.settings.budget)}
+        return {"date": date, **full_json(trace, self._server.settings.budget)}
 
 
 def _query(request: web.Request) -> Query:
