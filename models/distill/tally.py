@@ -1,6 +1,7 @@
 """What could not be used: counted by reason, named in a file, so that a long run goes on and says afterwards what it left out."""
 
 import json
+import os
 from collections import Counter
 from pathlib import Path
 
@@ -14,9 +15,12 @@ class Tally:
         self._known: set[tuple[str, str]] = set()
         self.counts: Counter[str] = Counter()
         if path and path.is_file():
-            for line in path.read_text(encoding="utf-8").splitlines():
-                if line.endswith("}"):  # else it was cut off when the run was killed
-                    self._count(**json.loads(line))
+            content = path.read_bytes()
+            whole = content.rfind(b"\n") + 1  # a line may have been cut off when the run was killed
+            if whole < len(content):
+                os.truncate(path, whole)
+            for line in content[:whole].decode().splitlines():
+                self._count(**json.loads(line))
 
     @property
     def total(self) -> int:

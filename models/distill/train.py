@@ -116,7 +116,9 @@ class Run:
                 self.step += 1
                 loss = self._accelerator.reduce(torch.stack(losses).mean(), "mean").item()
                 speed = tokens / (perf_counter() - begun)
-                figures = {"loss": loss, "gradient": norm, "tokens/s": speed, "bad": float(self.tally.total)}
+                rate = self._optimizer.param_groups[0]["lr"]
+                figures = {"loss": loss, "gradient": norm, "learning rate": rate, "tokens/s": speed}
+                figures["bad"] = float(self.tally.total)
                 if log and self.step % run.log_every == 0:
                     for name, value in figures.items():
                         if math.isfinite(value):

@@ -274,3 +274,27 @@ def test_what_is_wrong_with_a_data_set_is_said(folder: Path, cache: None) -> Non
         open_source(good.model_copy(update={"columns": {"transcript": "text"}}), 1)
     with pytest.raises(SettingsError, match="cannot be opened"):
         open_source(good.model_copy(update={"split": "dev"}), 1)
+
+
+def test_a_stream_in_a_mix_gives_the_same_examples_whenever_it_is_begun(folder: Path, cache: None) -> None:
+    """One row of the stream cannot be used: the next stands in for it, and is drawn again in its own turn."""
+    settings = data_set(folder, streaming=True, samples=6)
+    rows = [{"audio": "none.wav", "transcript": "x", "continuation": "y"}, *corpus.write_clips(folder)]
+    corpus.write_manifest(folder, rows)
+    data = [settings.model_dump(), {"manifest": folder / "train.jsonl"}]
+    drawn = [make_examples(folder, 20, data=data)[number].example.name for number in range(20)]
+    assert drawn == [each.example.name for each in map(make_examples(folder, 20, data=data).__getitem__, range(20))]
+    later = make_examples(folder, 20, data=data)
+    assert [later[number].example.name for number in range(9, 20)] == drawn[9:]
+    assert sum("draw" in name for name in drawn) in (9, 10)
+
+
+def test_a_folder_that_was_saved_is_a_data_set(folder: Path, cache: None) -> None:
+    import datasets
+
+    settings = data_set(folder)
+    rows = datasets.load_dataset(str(settings.dataset), split="train")
+    datasets.DatasetDict({"train": rows}).save_to_disk(folder / "saved")
+    saved = open_source(settings.model_copy(update={"dataset": str(folder / "saved")}), 1)
+    assert saved.size == 6
+    assert {saved.record(position).transcript for position in range(6)} == {f"hello {index}" for index in range(6)}

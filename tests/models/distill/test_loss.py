@@ -6,6 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 
 pytest.importorskip("soxr", reason="the extra 'train' is not installed")
 
@@ -143,3 +145,62 @@ def test_low_rank_additions_begin_as_nothing_and_are_trained_too(folder: Path, w
     assert all(PROJECTOR in name for name in trained - added)
     assert all(parameter.grad is not None for name, parameter in student.named_parameters() if name in trained)
     assert all(parameter.grad is None for name, parameter in student.named_parameters() if name not in trained)
+
+
+def test_the_gradient_is_the_difference_of_the_distributions() -> None:
+    """Of KL(p || softmax(x / T)) by x it is (q - p) / T, here as part of a mean over labels."""
+    generator = torch.Generator().manual_seed(2)
+    student, teacher = (torch.randn(4, 6, generator=generator) * 2 for _ in range(2))
+    student.requires_grad_()
+    divergence(student, teacher, torch.tensor([4]), TEMPERATURE, end_weight=0.0).total.backward()
+    q, p = ((logits / TEMPERATURE).softmax(-1) for logits in (student.detach(), teacher))
+    assert torch.allclose(student.grad, (q - p) / TEMPERATURE / 4, atol=1e-6)
+
+
+@given(st.integers(0, 1000), st.floats(0.5, 8), st.floats(0, 3))
+def test_divergence_is_never_negative_and_nothing_only_for_equals(seed: int, temperature: float, weight: float) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    student, teacher = (torch.randn(3, 5, generator=generator) * 3 for _ in range(2))
+    loss = divergence(student, teacher, torch.tensor([1, 2]), temperature, weight)
+    assert loss.each.min() > 0
+    assert loss.total >= loss.each.mean()
+    shifted = divergence(teacher + 7.0, teacher, torch.tensor([1, 2]), temperature, weight)  # the same distribution
+    assert shifted.total.item() == pytest.approx(0, abs=1e-5)
+
+
+def test_rows_in_a_padded_batch_are_those_that_inference_computes(folder: Path, whole: Path) -> None:
+    """The longest clip is six times as long as the shortest; each is also heard alone, as in a call."""
+    tokenizer, config = corpus.read_model(folder)
+    data = DataSettings.model_validate({"manifest": "m", "form": "noise"})
+    composer = Composer(tokenizer, config, corpus.settings(folder))
+    made = [composer(Record(str(index), folder / f"{index}.wav"), data) for index in range(6)]
+    model = load(whole, dtype="float32")
+    student = Student(network_of(load(whole, dtype="float32")), LossSettings())
+    with torch.no_grad():
+        together = student._hear(collate([Drawn(example, []) for example in made]))
+    alone = [model.project(model.encode(example.mel)) for example in made]
+    assert [len(rows) for rows in alone] == [example.count for example in made]
+    assert torch.allclose(together, torch.cat(alone), atol=1e-4)
+
+
+def test_mixed_precision_comes_near_the_loss_and_keeps_what_is_trained_in_float32(folder: Path, whole: Path) -> None:
+    made, _ = examples(folder)
+    batch = collate([Drawn(example, []) for example in made])
+    students = [Student(network_of(load(whole, dtype=dtype)), LossSettings()) for dtype in ("float32", "bfloat16")]
+    precise, mixed = (student(batch)["loss"] for student in students)
+    assert mixed.dtype == torch.float32
+    assert mixed.item() == pytest.approx(precise.item(), rel=0.2)
+    mixed.backward()
+    assert {p.dtype for p in students[1].trained()} == {torch.float32}
+    assert {p.grad.dtype for p in students[1].trained()} == {torch.float32}
+    frozen = [p for p in students[1].parameters() if not p.requires_grad]
+    assert {p.dtype for p in frozen} == {torch.bfloat16}
+
+
+def test_a_broken_example_is_told_apart_from_its_neighbours(folder: Path, whole: Path) -> None:
+    made, _ = examples(folder)
+    batch = collate([Drawn(example, []) for example in made])
+    batch.mel[0] = float("nan")
+    told = Student(network_of(load(whole, dtype="float32")), LossSettings())(batch)
+    assert told["broken"].tolist() == [True, False]
+    assert not told["loss"].isfinite()

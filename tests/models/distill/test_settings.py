@@ -1,8 +1,11 @@
 from pathlib import Path
 
 import pytest
+import torch
 
+from models.config import AudioConfig, ProjectorConfig, TextConfig, UltravoxConfig
 from models.distill.settings import SettingsError, read
+from models.ultravox import Ultravox
 
 GOOD = """
 output = "out"
@@ -84,3 +87,22 @@ def test_the_v0_4_file_has_the_published_figures() -> None:
     speech = [weight for (_, _, form), weight in weights.items() if form == "continuation"]
     repeated = [weight for (_, _, form), weight in weights.items() if form == "transcription"]
     assert sum(repeated) == pytest.approx(sum(speech) / 10)
+
+
+def test_the_file_for_one_card_fits_it_by_count() -> None:
+    """Weights in bfloat16, the projector in float32 with its gradient and two moments; half the card for activations."""
+    [path] = [path for path in SHIPPED if path.stem == "one_24gb_card"]
+    projector = read(path).model.projector
+    turbo = AudioConfig(
+        width=1280, layers=32, heads=20, feedforward=5120, mels=128
+    )  # whisper-large-v3-turbo's config.json
+    text = TextConfig("llama", 128256, 3072, 28, 24, 8, 128, 8192, 131072, tied=True)  # Llama-3.2-3B-Instruct's
+    shape = ProjectorConfig(turbo.width, text.width, projector.hidden, projector.stack, norm_mid=projector.norm_mid)
+    with torch.device("meta"):
+        network = Ultravox(UltravoxConfig(turbo, shape, text))
+    counts = {name: sum(p.numel() for p in part.parameters()) for name, part in network.named_children()}
+    frozen = 2 * (counts["audio_tower"] + counts["language_model"])
+    trained = 4 * 4 * counts["multi_modal_projector"]
+    assert frozen == pytest.approx(7.7e9, rel=0.01)  # as the file says
+    assert trained == pytest.approx(0.8e9, rel=0.1)
+    assert frozen + trained < 12e9

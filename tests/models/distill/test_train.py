@@ -277,3 +277,59 @@ def test_one_line_says_what_is_wrong(folder: Path, capsys: pytest.CaptureFixture
     assert "none.jsonl cannot be read" in capsys.readouterr().err
     assert main(["train", str(folder / "none.toml")]) == 1
     assert "train: " in capsys.readouterr().err
+
+
+def test_all_forms_are_trained_together(folder: Path) -> None:
+    rows = [
+        row | {"translation": "hallo", "target": "German", "language": "English"} for row in corpus.write_clips(folder)
+    ]
+    corpus.write_manifest(folder, rows)
+    corpus.write_manifest(folder, [{"audio": "0.wav"}, {"audio": "5.wav"}], "noise.jsonl")
+    data = [
+        {"manifest": folder / "train.jsonl", "form": form} for form in ("continuation", "transcription", "translation")
+    ]
+    data.append({"manifest": folder / "noise.jsonl", "form": "noise", "weight": 3})
+    settings = corpus.settings(folder, run=corpus.run(steps=20, batch=4, name_language=True), data=data)
+    train(settings)
+    curve = list(losses(settings).values())
+    assert np.mean(curve[-5:]) < np.mean(curve[:5])
+    assert bad(settings) == {}
+
+
+def test_the_data_is_the_same_however_many_processes_read_it(folder: Path) -> None:
+    curves = []
+    for workers in (0, 2):
+        settings = corpus.settings(folder, run=corpus.run(steps=5, workers=workers), output=folder / f"{workers}")
+        train(settings)
+        corpus.forget_accelerator()
+        curves.append(losses(settings))
+    assert curves[0] == curves[1]
+
+
+def test_the_log_has_every_figure_of_every_logged_step(folder: Path) -> None:
+    settings = corpus.settings(folder, run=corpus.run(steps=6, log_every=2))
+    train(settings)
+    events = EventAccumulator(str(settings.output / LOG)).Reload()
+    assert set(events.Tags()["scalars"]) == {"loss", "gradient", "learning rate", "tokens/s", "bad"}
+    rates = {event.step: event.value for event in events.Scalars("learning rate")}
+    assert list(rates) == [2, 4, 6]
+    for step, rate in rates.items():
+        assert rate == pytest.approx(learning_rate(step - 1, 6, settings.optimizer))
+
+
+def test_towers_may_be_given_on_the_command_line(folder: Path) -> None:
+    text = TOML.format(output="out").replace('"whisper"', '"open/whisper"').replace("steps = 60", "steps = 1")
+    (folder / "ids.toml").write_text(text)
+    assert main(["train", str(folder / "ids.toml"), "--tower", f"open/whisper={folder / 'whisper'}"]) == 0
+    config = json.loads((folder / "out" / RESULT / "config.json").read_text())
+    assert config["audio_model_id"] == "open/whisper"
+
+
+def test_a_missing_extra_is_named(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "accelerate", None)
+    monkeypatch.delitem(sys.modules, "models.distill.train")
+    (folder / "c.toml").write_text(TOML.format(output="out"))
+    assert main(["train", str(folder / "c.toml")]) == 1
+    assert "accelerate is not installed: pip install 'parley[train]'" in capsys.readouterr().err
