@@ -134,4 +134,5 @@ def _greeting(server: Server, port: int) -> str:
             if settings.key
             else ""
         )
+        + (f"\n  records            every call, in {settings.record}" if settings.record else "")
     )
