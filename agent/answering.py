@@ -101,8 +101,7 @@ class Answering:
     @property
     def holdable(self) -> bool:
         """A reply is being heard, and can fall silent until it is known whether the caller interrupts."""
-        audible = self._reply is not None and self._reply.active and "playout_started" in self._reply.trace.marks
-        return self.edge.speaker.paced and audible
+        return self.edge.speaker.paced and self._reply is not None and self._reply.audible
 
     def prepare(self, ask: Ask, judge: Judge) -> None:
         """The turn may be over: begin its answer, unless another is active or the engine is late already."""
@@ -127,6 +126,7 @@ class Answering:
     def answer(self, ask: Ask, waited: Wait | None = None) -> None:
         """The turn is over: answer it, unless an answer is being made. What plays of an older one is cut off.
 
+        An answer about the result of a call comes after what was said before the call.
         A written answer that is no part of the conversation is made beside all others. Raises EventError when there are too many.
         """
         if not (ask.in_conversation or ask.spoken):
@@ -137,14 +137,16 @@ class Answering:
         if self.generating:
             self.withdraw()
             return
-        self.interrupt("turn_detected")
+        after = self._reply if ask.messages[-1:] and ask.messages[-1].role == "tool" and self.active else None
+        if not after:
+            self.interrupt("turn_detected")
         match self._prepared:
             case reply, prepared if prepared == ask:
                 self._prepared = None
             case _:
                 self.withdraw()
                 reply = self._new(ask)
-                reply.start(self.tasks, ask)
+                reply.start(self.tasks, ask, after=after)
         reply.trace.tries, self._tries = self._tries, 0
         reply.trace.withdrawn, self._withdrawn = tuple(self._withdrawn), []
         if waited:
@@ -163,7 +165,7 @@ class Answering:
 
     def interrupt(self, reason: Reason, item_id: str | None = None) -> None:
         """Cancel the reply, if one is being made or played, and is that of `item_id` where one is given."""
-        if self._reply and (item_id is None or self._reply.output.says(item_id)):
+        if self._reply and (item_id is None or self._reply.says(item_id)):
             self._reply.cancel(reason)
 
     def cancel(self, response_id: str | None) -> None:

@@ -52,6 +52,8 @@ class Reply:
         """Between `response.created` and `response.done`."""
         self.active = False
         """Generating, or audio is still playing."""
+        self.ended = asyncio.Event()
+        """Its audio has been played, or dropped."""
         self.output = Output(Record(wire, conversation, numbers))
 
         self._stages = stages
@@ -60,6 +62,16 @@ class Reply:
         self._opened = asyncio.Event()
         self._saying = Saying(stages, wire, self.output, self._opened, self._mark, remind)
         self._task: asyncio.Task[None] | None = None
+        self._after: Reply | None = None
+
+    @property
+    def audible(self) -> bool:
+        """It is being heard, or what it comes after is."""
+        return (self.active and "playout_started" in self.trace.marks) or bool(self._after and self._after.audible)
+
+    def says(self, item_id: str) -> bool:
+        """Whether a message is one of its own, or of what it comes after."""
+        return self.output.says(item_id) or bool(self._after and self._after.says(item_id))
 
     def start(
         self,
@@ -68,11 +80,14 @@ class Reply:
         judge: Judge | None = None,
         *,
         ahead: bool = True,
+        after: "Reply | None" = None,
     ) -> None:
         """Begin to answer in a task of `tasks`.
 
-        With `judge`, begin by a prefill; unless `ahead`, go on only once open.
+        With `judge`, begin by a prefill; unless `ahead`, go on only once open. What plays of `after` is heard first.
         """
+        self._after = after
+        self._saying.after = after.ended if after else None
         self._mark("started")
         self._task = tasks.create_task(self._run(ask, judge, ahead=ahead))
 
@@ -85,6 +100,8 @@ class Reply:
 
     def cancel(self, reason: Reason) -> None:
         """Stop at once: when this returns, the speaker is silent and the history is true. Does nothing after the end."""
+        if self._after:
+            self._after.cancel(reason)
         if self._task and not self._opened.is_set():
             self._mark("done")
             self._task.cancel()
@@ -104,6 +121,8 @@ class Reply:
                 self._finish(*_outcome(failure, self._saying.usage))
                 if "first_audio" not in self.trace.marks:
                     announcement.cancel()
+                if self._after:
+                    await self._after.ended.wait()
                 if self._wire.spoken:
                     await self._speaker.drained()
             self._close()
@@ -129,6 +148,8 @@ class Reply:
     async def _announce(self) -> None:
         """Tell the client when the first audio leaves."""
         await self._opened.wait()
+        if self._after:
+            await self._after.ended.wait()
         self.trace.mark("playout_started", await self._speaker.started())
         self._stages.traces.tell(self.trace)
         self._wire.audio("started")
@@ -145,6 +166,7 @@ class Reply:
             return
         self.active = False
         heard = self._speaker.clear() if self._wire.spoken else Heard(0.0, len(self.output.text))  # a text was read
+        self.ended.set()
         words = self.output.played(heard, cut=reason is not None or self.trace.status == "failed")
         if self.generating:
             self._finish("cancelled", StatusDetails(type="cancelled", reason=reason))

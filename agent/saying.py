@@ -36,6 +36,8 @@ class Saying:
     """Set when the caller may hear it."""
     mark: Callable[[Mark], None]
     remind: Remind
+    after: asyncio.Event | None = None
+    """Set when the audio of another reply has been played, which comes first."""
     usage: Usage = field(default_factory=Usage)
     """Of all rounds."""
     _given: int = 0
@@ -112,6 +114,8 @@ class Saying:
                 if speech.samples.size:
                     self.mark("first_audio")
                 await self.opened.wait()
+                if self.after:
+                    await self.after.wait()
                 shifted = _shifted(speech, base)
                 edge = self.wire.edge
                 if edge.speaker.paced and shifted.words:
