@@ -86,4 +86,4 @@ async def test_a_calls_turn_reaches_an_endpoint():
         await runner.cleanup()
     assert path == "/v1/traces"
     spans = request.resource_spans[0].scope_spans[0].spans
-    assert {"turn", "silence", "network"} <= {span.name for span in spans}
+    assert {"turn", "silence", "sending"} <= {span.name for span in spans}
