@@ -279,7 +279,7 @@ def reply(**fields):
         (outcome(reply(status="cancelled")), ["reply 1 is cancelled, and was completed"]),
         (outcome(), ["0 replies, and not 1"]),
         (outcome(reply(), reply()), ["2 replies, and not 1"]),
-        (outcome(reply(), history=["caller"]), ["history: before:", "history: now:", "history: caller"]),
+        (outcome(reply(), history=["caller"]), ["the history was", "and is now", "  caller"]),
     ],
 )
 def test_what_differs_between_two_calls_is_told(now, told):

@@ -147,7 +147,8 @@ def differences(before: Outcome, now: Outcome) -> list[str]:
         found += _moved(f"reply {number} begins", old.marks.get("playout_started"), new.marks.get("playout_started"))
         found += _moved(f"reply {number} ends", old.marks.get("done"), new.marks.get("done"))
     if before.history != now.history:
-        found += [f"history: {line}" for line in ("before:", *before.history, "now:", *now.history)]
+        found += ["the history was", *(f"  {line}" for line in before.history)]
+        found += ["and is now", *(f"  {line}" for line in now.history)]
     return found
 
 
