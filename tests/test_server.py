@@ -16,9 +16,9 @@ from agent.caller.peer import CallError, call
 from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
 from agent.http.routes import MAX_BODY_BYTES
-from agent.stages import Stages
 from agent.server import Server
 from agent.simulation.sound import LevelVAD, ToneVoice, tone
+from agent.stages import Stages
 from tests.serving import serving
 
 QUESTION = np.concatenate([np.zeros(4800, np.int16), Resampler(16_000, 48_000)(tone(0.5), last=True)])
