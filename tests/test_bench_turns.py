@@ -1,11 +1,14 @@
 """The comparison of waits, on pauses that are made up; and once, marked slow, on speech."""
 
+import asyncio
 import json
 import math
 import random
 
 import pytest
 
+from agent import tts
+from agent.bench import overlaps
 from agent.bench import turns as bench_turns
 from agent.bench.turns import Pause, _best, _compare, _cut
 
@@ -67,9 +70,28 @@ def test_recordings_that_are_not_there_are_named(tmp_path, capsys):
     assert "holds no recordings" in capsys.readouterr().err
 
 
+def test_speech_interrupts_once_it_has_lasted():
+    word = [0.0] * 5 + [0.9] * 10 + [0.0] * 10
+    assert overlaps.interrupts(word, 512, 0.3)
+    assert not overlaps.interrupts(word, 512, 0.34)
+    assert not overlaps.interrupts([0.55] * 30, 512, 0.1), "over the agent's speech it takes more"
+
+
+def test_fewer_words_interrupt_where_more_is_needed():
+    points = asyncio.run(overlaps.measure([tts.load("en-us")]))
+    assert [length for length, _, _ in points] == sorted(overlaps.LENGTHS)
+    for shares in list(zip(*points, strict=True))[1:]:
+        assert list(shares) == sorted(shares, reverse=True)
+        assert shares[0] > 0.9
+        assert shares[-1] < 0.7
+    assert len(overlaps.table(points).splitlines()) == len(points) + 2
+
+
 @pytest.mark.slow
 def test_on_speech(capsys):
     assert bench_turns.main(["--model", "none", "--json"]) == 0
-    result = json.loads(capsys.readouterr().out)["sentences"]
+    printed = json.loads(capsys.readouterr().out)
+    assert len(printed["overlaps"]) == len(overlaps.LENGTHS)
+    result = printed["sentences"]
     assert result["pauses"] > 50
     assert 0 < result["wait_ratio"] < 1.5

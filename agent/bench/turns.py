@@ -4,6 +4,8 @@ Two sets of callers, each with pauses of 0.2 to 1.2 s about a tempo of his own: 
 by the agent, and synthesised sentences with hesitations. The detector hears each utterance as a call would; at each pause the engine
 gives its probability. What is compared is the wait: a pause inside an utterance that is longer is a false cut-off, and after the last
 word it is what the caller waits. The policy learns as it would in the calls, one after the other; its curve is over `silence`, what it waits when it knows nothing.
+
+And short words over the agent's speech: which of them interrupt it.
 """
 
 import argparse
@@ -21,6 +23,7 @@ import numpy as np
 
 from agent import engine, tts, vad, wav
 from agent.audio import INPUT_RATE, Samples
+from agent.bench import overlaps
 from agent.config import DEMO_MODEL, INSTRUCTIONS
 from agent.conversation import Audio, Message, Text
 from agent.endpointing import Endpointing, Expected, Judgement
@@ -81,17 +84,18 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args(argv)
     try:
-        results = asyncio.run(_measure(options))
+        results, points = asyncio.run(_measure(options))
     except (ValueError, OSError) as error:
         print(f"parley bench turns: {error}", file=sys.stderr)
         return 2
-    print(
-        json.dumps(results) if options.json else "\n\n".join(_table(name, result) for name, result in results.items())
-    )
+    if options.json:
+        print(json.dumps({**results, "overlaps": points}))
+    else:
+        print("\n\n".join([*(_table(name, result) for name, result in results.items()), overlaps.table(points)]))
     return 0
 
 
-async def _measure(options: argparse.Namespace) -> dict[str, dict[str, object]]:
+async def _measure(options: argparse.Namespace) -> tuple[dict[str, dict[str, object]], overlaps.Points]:
     judge = None if options.model == "none" else engine.load(options.model, "judge", "auto", 1)
     results = {}
     if options.digits:
@@ -99,7 +103,7 @@ async def _measure(options: argparse.Namespace) -> dict[str, dict[str, object]]:
             await _listen(_numbers(options.digits), "What is your number?", judge), "dictation"
         )
     results["sentences"] = _compare(await _listen(await _sentences(), "How can I help you?", judge), "anything")
-    return results
+    return results, await overlaps.measure([tts.load(name) for name in VOICES])
 
 
 def _numbers(folder: Path) -> list[list[list[Samples]]]:
