@@ -6,6 +6,7 @@ taught to repeat may answer instead; what cannot be what was said is told as a f
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass, field
 from difflib import SequenceMatcher
 
@@ -71,7 +72,8 @@ class Transcribing:
         usage, seconds = Usage(), _seconds(turn)
         options = Options(max_tokens=16 + round(2 * FASTEST * seconds), off_path=True)
         try:
-            text = "".join([delta async for delta in self.engine.reply(request(turn, wanted), options, usage)]).strip()
+            async with aclosing(self.engine.reply(request(turn, wanted), options, usage)) as deltas:
+                text = "".join([delta async for delta in deltas]).strip()
         except EngineError as error:
             self._fail(turn, str(error))
             return
