@@ -13,6 +13,7 @@ from agent.traces import MOST
 from tests.serving import serving
 from tests.test_server import QUESTION
 from tests.web.browser import CHROMIUM, chromium
+from tests.web.test_accessibility import AXE, findings
 
 pytestmark = [
     pytest.mark.browser,
@@ -167,3 +168,16 @@ async def test_the_key_is_asked_for_and_taken_from_the_address():
         await page.until("document.querySelector('#state').textContent.includes('#key=')")
         await page.run("location.hash = 'key=secret'")
         await page.until(LIVE)
+
+
+@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (npm ci in tests/web)")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+async def test_a_page_full_of_turns_has_no_serious_finding(scheme):
+    async with serving() as (server, url), chromium(()) as page:
+        for trace in made_up(random.Random(5), 100, asyncio.get_running_loop().time()):
+            server.stages.traces.append(trace)
+        await page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        await page.open(f"{url}/latency")
+        await page.until(count(100))
+        await page.run(f"{ROWS}[3].click()")
+        assert await findings(page) == []

@@ -114,9 +114,8 @@ export class Rows {
     const written = `${key(turn)} ${turn.status} ${turn.measured} ${turn.v2v_ms} ${this.#scale} ${this.#budget.voice_to_voice}`;
     if (row.dataset['written'] === written) return;
     row.dataset['written'] = written;
-    row.setAttribute('aria-label', sentence(turn));
-    const [time, who, bar, total, note] = /** @type {HTMLElement[]} */ ([...row.children]);
-    if (!time || !who || !bar || !total || !note) return;
+    const [time, who, bar, total, note, words] = /** @type {HTMLElement[]} */ ([...row.children]);
+    if (!time || !who || !bar || !total || !note || !words) return;
     time.textContent = clock(turn.date);
     who.textContent = turn.agent || turn.call.slice(-6);
     draw(bar, turn, this.#scale, this.#budget);
@@ -124,6 +123,7 @@ export class Rows {
     total.classList.toggle('over', turn.over !== null);
     note.textContent = remark(turn);
     note.dataset['outcome'] = turn.outcome;
+    words.textContent = sentence(turn);
   }
 
   /** @param {KeyboardEvent} event */
@@ -163,8 +163,11 @@ function blank() {
   const row = document.createElement('div');
   row.className = 'row';
   row.setAttribute('role', 'option');
-  for (const name of ['time', 'who', 'bar', 'total', 'remark']) {
-    row.appendChild(document.createElement('span')).className = name;
+  for (const name of ['time', 'who', 'bar', 'total', 'remark', 'unseen']) {
+    const cell = row.appendChild(document.createElement('span'));
+    cell.className = name;
+    // A sentence says the same to those who do not see it.
+    if (name === 'total' || name === 'remark') cell.setAttribute('aria-hidden', 'true');
   }
   const bar = /** @type {Element} */ (row.children[2]);
   for (const name of [...STAGE_NAMES, 'ahead', 'limit']) bar.appendChild(document.createElement('i')).className = name;

@@ -101,12 +101,12 @@ export class Turns {
 }
 
 /**
- * A turn in one sentence: what its row shows, for those who do not see it.
+ * What a turn's row shows beside its time and its name, for those who do not see it.
  *
  * @param {Turn} turn
  */
 export function sentence(turn) {
-  const parts = [clock(turn.date)];
+  const parts = [];
   if (turn.v2v_ms === null) parts.push('never audible');
   else parts.push(`${Math.round(turn.v2v_ms)} milliseconds ${turn.measured === 'ear' ? 'at the ear' : 'at the server'}`);
   if (turn.over) parts.push(`over budget, by ${STAGES[turn.over].toLowerCase()}`);
