@@ -93,7 +93,11 @@ class Output:
             part.played(heard)
             if cut:
                 part.keep(heard, last=part is self._parts[-1])
-        return " ".join(part.text for part in self._parts).strip() if cut else self.text
+        return (
+            self.text
+            if len(self._parts) == 1 and not cut
+            else " ".join(part.text.strip() for part in self._parts).strip()
+        )
 
     def cleared(self) -> None:
         """The audio that was not played yet was dropped; tell how much was played of each message that was cut."""

@@ -35,6 +35,14 @@ test('an answer grows with its words and ends completed', () => {
   assert.equal(append(transcript, done('completed')).turns[0].status, 'done');
 });
 
+test('an answer of several messages shows them all, and a call of a function is none', () => {
+  const called = { type: 'response.output_item.added', response_id: 'r', item: { id: 'c', type: 'function_call' } };
+  const [turn] = after(CREATED, OPENED, delta('One moment.'), said('One moment.'), called, delta(' It is ten.'), said(' It is ten.')).turns;
+  assert.deepEqual([turn.said, turn.unheard, turn.item], ['One moment. It is ten.', '', 'b']);
+  const [cut] = after(CREATED, OPENED, delta('One two.'), said('')).turns;
+  assert.deepEqual([cut.said, cut.unheard], ['', 'One two.']);
+});
+
 test('an answer that was cut while it was made keeps the words that were not heard apart', () => {
   const [turn] = after(CREATED, OPENED, delta('One two three four.'), audio('started'), said('One two'), done('cancelled')).turns;
   assert.deepEqual([turn.said, turn.unheard, turn.status], ['One two', ' three four.', 'interrupted']);

@@ -22,11 +22,14 @@ export function answer(transcript, event) {
     case 'response.created':
       return add(transcript, thinking(event.response.id));
     case 'response.output_item.added':
-      return onAgent(transcript, byId(event.response_id), (turn) => ({ ...turn, item: event.item.id }));
+      return onAgent(transcript, byId(event.response_id), (turn) => (event.item.role ? { ...turn, item: event.item.id } : turn));
     case 'response.output_audio_transcript.delta':
       return onAgent(transcript, byId(event.response_id), (turn) => ({ ...turn, said: turn.said + event.delta }));
     case 'response.output_audio_transcript.done':
-      return onAgent(transcript, byId(event.response_id), (turn) => ({ ...turn, ...split(turn.said, event.transcript) }));
+      return onAgent(transcript, byId(event.response_id), (turn) => {
+        const whole = event.transcript && turn.said.endsWith(event.transcript); // One of several messages of an answer, or the only one.
+        return whole ? turn : { ...turn, ...split(turn.said, event.transcript) };
+      });
     case 'parley.words':
       return onAgent(transcript, byId(event.response_id), (turn) => timed(turn, event.words));
     case 'output_audio_buffer.started':
