@@ -181,6 +181,7 @@ export class Conversation {
       lost: (problem) => this.#over('failed', problem),
     });
     this.#call = call;
+    this.#listen();
     try {
       await call.start();
     } catch (error) {
