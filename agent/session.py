@@ -66,7 +66,7 @@ class Session:
             edge, stages, self.conversation, session.id, self._tasks, numbers, self._reminders.add
         )
         self._transcribing = Transcribing(
-            edge, stages.engine, self.conversation, lambda: self._answering.generating is not None
+            edge, stages, self.conversation, lambda: self._answering.generating is not None
         )
 
     async def run(self) -> None:

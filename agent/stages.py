@@ -25,6 +25,14 @@ class Speculation:
     """Replies of all calls that wait for their first word, from which on nothing is prepared: what is due comes first."""
 
 
+@dataclass
+class Ability:
+    """What was found out of the engine while it served."""
+
+    repeats: bool | None = None
+    """Whether it can say what it heard, word for word; None: it was not asked yet."""
+
+
 @dataclass(frozen=True)
 class Stages:
     """What answers, shared by all calls, and where the traces of its replies go."""
@@ -34,6 +42,7 @@ class Stages:
     speculation: Speculation = field(default_factory=Speculation)
     traces: Traces = field(default_factory=Traces)
     prompts: Prompts = field(default_factory=Prompts)
+    ability: Ability = field(default_factory=Ability)
     judgement: Judgement = field(default_factory=Judgement)
     """What the engine's end-of-turn probability is worth."""
     toolbox: Toolbox = field(default_factory=Toolbox)

@@ -1,7 +1,8 @@
 """What the caller said, in words, for those who read along. The model that hears is asked for them once it has answered.
 
 Off the path: a turn is written down when no answer of its call is being made, at the engine's lowest priority. A model that was not
-taught to repeat may answer instead; what cannot be what was said is told as a failure, and nothing of it is shown.
+taught to repeat answers instead, so it is first asked for a sentence of the server's own voice. Where it cannot repeat that, and
+where its words cannot be what was said, there is a failure, and nothing of it is shown.
 """
 
 import asyncio
@@ -13,7 +14,7 @@ from difflib import SequenceMatcher
 from agent.audio import INPUT_RATE
 from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge
-from agent.engine import Engine, EngineError, Options, Usage
+from agent.engine import EngineError, Options, Usage
 from agent.realtime.objects import Transcription
 from agent.realtime.transcription import (
     InputTokenDetails,
@@ -23,6 +24,8 @@ from agent.realtime.transcription import (
     TranscriptionFailed,
     TranscriptionUsage,
 )
+from agent.stages import Stages
+from agent.tts import TTSError, recording
 
 PROMPT = "Repeat exactly what was said, word for word, in the language it was said in. Add nothing:\n"
 
@@ -35,6 +38,12 @@ PAUSE = 0.1
 FASTEST = 6.0
 """Words per second that can be said; fast speech has 4 to 5."""
 
+SENTENCE = "My sister keeps seven yellow boats near the bridge."
+"""What an engine is to repeat before it is believed."""
+
+UNDERSTOOD = 0.6
+"""How like the sentence, 0 to 1, is enough: synthetic voices are hard to understand."""
+
 ALIKE = 0.9
 """How like the answer, 0 to 1, a transcript must be to be taken for it."""
 
@@ -44,7 +53,7 @@ class Transcribing:
     """Writes down the turns of one call."""
 
     edge: Edge
-    engine: Engine
+    stages: Stages
     conversation: Conversation
     busy: Callable[[], bool]
     """Whether an answer is being made."""
@@ -69,37 +78,52 @@ class Transcribing:
             await self._transcribe(turn, wanted)
 
     async def _transcribe(self, turn: Message, wanted: Transcription) -> None:
-        usage, seconds = Usage(), _seconds(turn)
-        options = Options(max_tokens=16 + round(2 * FASTEST * seconds), off_path=True)
+        usage, engine = Usage(), self.stages.engine
         try:
-            async with aclosing(self.engine.reply(request(turn, wanted), options, usage)) as deltas:
-                text = "".join([delta async for delta in deltas]).strip()
-        except EngineError as error:
+            if self.stages.ability.repeats is None:
+                self.stages.ability.repeats = await self._can_repeat()
+            if not self.stages.ability.repeats:
+                self._fail(turn, "this model answers what it hears, but cannot repeat it")
+                return
+            text = await self._repeated(turn, wanted, usage)
+        except (EngineError, TTSError) as error:
             self._fail(turn, str(error))
             return
-        if fault := _fault(text, seconds, usage, self.conversation.answer_to(turn.id)):
+        if fault := _fault(text, _seconds(turn), usage, self.conversation.answer_to(turn.id)):
             self._fail(turn, fault)
             return
         self.conversation.transcribe(turn.id, text)
-        self.edge.send(TranscriptionDelta(item_id=turn.id, delta=text, model=self.engine.name))
+        self.edge.send(TranscriptionDelta(item_id=turn.id, delta=text, model=engine.name))
         counts = TranscriptionUsage(
             total_tokens=usage.text + usage.audio + usage.output,
             input_tokens=usage.text + usage.audio,
             output_tokens=usage.output,
             input_token_details=InputTokenDetails(text_tokens=usage.text, audio_tokens=usage.audio),
         )
-        self.edge.send(TranscriptionCompleted(item_id=turn.id, transcript=text, usage=counts, model=self.engine.name))
+        self.edge.send(TranscriptionCompleted(item_id=turn.id, transcript=text, usage=counts, model=engine.name))
+
+    async def _can_repeat(self) -> bool:
+        """Whether the engine can say what the voice said. Raises EngineError, TTSError."""
+        spoken = Audio(await recording(self.stages.voice, SENTENCE, INPUT_RATE))
+        text = await self._repeated(Message("sentence", "user", (spoken,)), Transcription(), Usage())
+        return _likeness(text, SENTENCE) > UNDERSTOOD
+
+    async def _repeated(self, turn: Message, wanted: Transcription, usage: Usage) -> str:
+        """What the engine says that was said. Raises EngineError."""
+        options = Options(max_tokens=16 + round(2 * FASTEST * _seconds(turn)), off_path=True)
+        async with aclosing(self.stages.engine.reply(request(turn, wanted), options, usage)) as deltas:
+            return "".join([delta async for delta in deltas]).strip()
 
     def _fail(self, turn: Message, why: str) -> None:
         error = TranscriptionError(code="transcription_failed", message=f"No transcript: {why}.")
-        self.edge.send(TranscriptionFailed(item_id=turn.id, error=error, model=self.engine.name))
+        self.edge.send(TranscriptionFailed(item_id=turn.id, error=error, model=self.stages.engine.name))
 
 
 def request(turn: Message, wanted: Transcription) -> tuple[Message, ...]:
     """What the engine is asked: the caller's audio after the order to repeat it, and the words that the client expects."""
     expected = Message("expected", "system", (Text(f"Words that may occur: {wanted.prompt}"),))
     audio = tuple(part for part in turn.content if isinstance(part, Audio))
-    order = Message("transcription", "user", (Text(PROMPT), *audio))
+    order = Message(turn.id, "user", (Text(PROMPT), *audio))
     return (expected, order) if wanted.prompt else (order,)
 
 
@@ -109,9 +133,14 @@ def _fault(text: str, seconds: float, usage: Usage, answer: str) -> str | None:
         return "the model gave no words"
     if not usage.complete or len(text.split()) > FASTEST * seconds + 2:
         return "the model gave more words than can have been said"
-    if answer and SequenceMatcher(None, _plain(text), _plain(answer)).ratio() > ALIKE:
+    if answer and _likeness(text, answer) > ALIKE:
         return "the model answered instead of repeating"
     return None
+
+
+def _likeness(text: str, other: str) -> float:
+    """0 to 1, by letters and digits."""
+    return SequenceMatcher(None, _plain(text), _plain(other)).ratio()
 
 
 def _plain(text: str) -> str:

@@ -8,17 +8,21 @@ from agent.realtime import events
 from agent.realtime.objects import Transcription
 from agent.realtime.transcription import TranscriptionCompleted, TranscriptionFailed
 from agent.simulation.caller import Say, Wait
-from agent.transcribing import MAX_WAITING, PROMPT, Transcribing, request
+from agent.simulation.sound import ToneVoice
+from agent.stages import Stages
+from agent.transcribing import MAX_WAITING, PROMPT, SENTENCE, Transcribing, request
 from tests.simulation.test_responses import call, errors, kinds, of, send
 
 KIND = "conversation.item.input_audio_transcription"
 
 
-def speaking(said, answer="It is noon.", **times):
-    """An engine that answers, and repeats what it is told was said."""
+def speaking(said, answer="It is noon.", repeats=SENTENCE, **times):
+    """An engine that answers, and repeats what it is told was said, and the sentence that it is tried with."""
 
     def script(messages):
-        return said if any(message.text == PROMPT for message in messages) else answer
+        if messages[-1].id == "sentence":
+            return repeats
+        return said if messages[-1].text == PROMPT else answer
 
     return ScriptedEngine(script, **times)
 
@@ -53,7 +57,7 @@ def test_transcripts_do_not_change_what_the_model_is_told():
 
     def script(messages):
         if messages[-1].text == PROMPT:
-            return "What time is it?"
+            return SENTENCE if messages[-1].id == "sentence" else "What time is it?"
         asked.append(messages)
         return "It is noon."
 
@@ -80,6 +84,28 @@ def test_what_cannot_have_been_said_is_a_failure(said, why):
     assert done.session.conversation.find("item_1").transcript is None
 
 
+def test_an_engine_that_cannot_repeat_is_not_believed():
+    """The demo model answers whatever it is told to do with what it hears."""
+    engine = speaking("Please say that again.", repeats="Sorry, I did not understand that.")
+    done = call(wanting(), Say(2.0), Wait(5), Say(2.0), Wait(5), engine=engine)
+    assert ["cannot repeat" in event.error.message for event in of(done, TranscriptionFailed)] == [True, True]
+    assert not of(done, TranscriptionCompleted)
+
+
+def test_it_is_tried_once_and_may_err_a_little():
+    tried = []
+
+    def script(messages):
+        tried.append(messages[-1].id)
+        if messages[-1].id == "sentence":
+            return "my sisters keep seven yellow boat near a bridge"
+        return "What time is it?" if messages[-1].text == PROMPT else "It is noon."
+
+    done = call(wanting(), Say(2.0), Wait(5), Say(2.0), Wait(5), engine=ScriptedEngine(script))
+    assert tried.count("sentence") == 1
+    assert [event.transcript for event in of(done, TranscriptionCompleted)] == ["What time is it?"] * 2
+
+
 def test_an_engine_that_fails_costs_the_transcript():
     done = call(wanting(), Say(1.0), Wait(4), engine=ScriptedEngine(["Noon."], fail_after=0))
     [failed] = of(done, TranscriptionFailed)
@@ -102,7 +128,7 @@ def test_of_too_many_turns_the_oldest_is_not_written_down():
     class Line:
         send = sent.append
 
-    transcribing = Transcribing(Line(), speaking(""), None, lambda: True)
+    transcribing = Transcribing(Line(), Stages(speaking(""), ToneVoice()), None, lambda: True)
     for number in range(MAX_WAITING + 2):
         transcribing.put(Message(f"item_{number}", "user", ()), Transcription())
     assert [event.item_id for event in sent] == ["item_0", "item_1"]
