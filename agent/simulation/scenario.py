@@ -211,7 +211,7 @@ def _findings(path: Path, text: str, error: ValidationError) -> list[str]:
     """One line for each: file, line, key, and what is wrong."""
     found = []
     for finding in error.errors(include_url=False):
-        where = [part for part in finding["loc"] if part in {"from", "at", "start"} or not _is_tag(part)]
+        where = [part for part in finding["loc"] if not str(part).startswith("~")]  # the kinds of expectations
         line, key = _line(text, where), _key(where)
         message = finding["msg"].removeprefix("Value error, ")
         if finding["type"] == "extra_forbidden":
@@ -220,11 +220,6 @@ def _findings(path: Path, text: str, error: ValidationError) -> list[str]:
             message = "is missing"
         found.append(f"{path}{f':{line}' if line else ''}: {key + ': ' if key else ''}{message}")
     return list(dict.fromkeys(found))
-
-
-def _is_tag(part: str | int) -> bool:
-    """Names of the kinds of expectations, which pydantic puts into its paths."""
-    return isinstance(part, str) and part.startswith("~")
 
 
 def _key(where: list[str | int]) -> str:
