@@ -117,18 +117,20 @@ class Caller:
         """
         utterance = self.mouth.say(samples)
         said = await self.until(lambda: utterance.ended)
+        interrupted = (self.ear.last or 0.0) >= (utterance.began or said)
         for _ in range(PINGS):
             self.send({"type": "parley.ping", "client_ms": 1000 * self._loop.time()})
         async with asyncio.timeout(seconds):
             began, response = await self.until(lambda: self._answer(said))
-            # Events and audio travel apart; what was heard long before the event is the end of another answer.
-            first = await self.until(lambda: self.ear.first(max(said, began - IN_FLIGHT_SECONDS)))
+            # Events and audio travel apart; over another answer's end, what was heard long before the event is that.
+            since = max(said, began - IN_FLIGHT_SECONDS) if interrupted else said
+            first = await self.until(lambda: self.ear.first(since))
         self.report(response, said, first)
         async with asyncio.timeout(ANSWER_SECONDS):
             trace = await self.until(lambda: self.event("parley.trace", response))
             await asyncio.sleep(IN_FLIGHT_SECONDS)
         words = self.event("response.output_audio_transcript.done", response) or {}
-        length = self.ear.length(max(said, began - IN_FLIGHT_SECONDS))
+        length = self.ear.length(since)
         return Turn(words.get("transcript", ""), trace["marks"], 1000 * (first - said), 1000 * length)
 
     async def silence(self, seconds: float) -> float:
