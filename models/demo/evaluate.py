@@ -160,7 +160,7 @@ class Judge:
         return answers
 
 
-def evaluate(judge: Judge, each: int = 4) -> dict[str, Answers]:
+def evaluate(judge: Judge, each: int = 12) -> dict[str, Answers]:
     """Measure all conditions; gives right or wrong by condition and kind."""
     rng = Random("evaluate")
     alone = cases(rng, each)

