@@ -15,12 +15,12 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
-from agent.logs import Style
-from agent.prompts import Prompts
+from agent.replies.prompts import Prompts
 from agent.stages import Speculation
 from agent.tools import ToolSettings
-from agent.trace import Budget
-from agent.turn import TurnSettings
+from agent.traces.logs import Style
+from agent.traces.trace import Budget
+from agent.turns.turn import TurnSettings
 
 AGENTS = Path(__file__).resolve().parent.parent / "agents"
 """The agents that ship with the repository."""

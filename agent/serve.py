@@ -10,15 +10,16 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from agent import agents, engine, logs, tools, tts, vad
+from agent import agents, engine, tools, tts, vad
 from agent.agents import Agent, AgentError
 from agent.config import DEMO_MODEL, Settings
-from agent.endpointing import Judgement
-from agent.phrases import Rehearsed
+from agent.replies.phrases import Rehearsed
 from agent.server import Server
 from agent.stages import Stages
 from agent.tools import NO_TOOLS, Toolbox
-from agent.trace import Trace
+from agent.traces import logs
+from agent.traces.trace import Trace
+from agent.turns.endpointing import Judgement
 
 
 def main(argv: Sequence[str]) -> int:
@@ -89,7 +90,7 @@ def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
 def _spans(endpoint: str) -> Callable[[Trace], None]:
     """What sends turns to an OTLP endpoint. Raises ValueError without the extra."""
     try:
-        from agent.spans import export
+        from agent.traces.spans import export
     except ImportError as error:
         raise ValueError("otlp_endpoint needs OpenTelemetry: pip install 'parley[otel]'") from error
     return export(endpoint)

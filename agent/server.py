@@ -19,9 +19,9 @@ from aiohttp import web
 from agent.agents import Agent
 from agent.config import Settings
 from agent.edge.mailbox import GOING_AWAY, INTERNAL_ERROR
+from agent.edge.recording import Recording, recorded
 from agent.edge.webrtc import WebRTCEdge
 from agent.edge.websocket import WebSocketEdge
-from agent.hearing import Hearing
 from agent.http import routes
 from agent.http.keys import MAX_SECRET
 from agent.http.metrics import Metrics
@@ -35,10 +35,10 @@ from agent.realtime.objects import (
     SessionObject,
     update_session,
 )
-from agent.recording import Recording, recorded
 from agent.session import Session, turn_detection, turn_settings
 from agent.stages import Stages
 from agent.tts import TTS
+from agent.turns.hearing import Hearing
 from agent.vad import VAD
 
 HANG_UP_SECONDS = 5.0

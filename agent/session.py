@@ -10,22 +10,22 @@ import itertools
 from dataclasses import replace
 from typing import Any
 
-from agent.answering import Answering, Wait
-from agent.asking import Ask, ask
 from agent.audio import INPUT_RATE, Frame
 from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge, Returned
-from agent.entry import Entry
-from agent.hearing import Hearing
 from agent.items import Items
-from agent.prompts import Prompts, Quiet, Reminders
 from agent.realtime import client_events, events
 from agent.realtime.objects import EventError, SemanticVAD, ServerVAD, SessionObject, update_session
 from agent.realtime.responses import WantedResponse
 from agent.realtime.vendor import Pong
+from agent.replies.answering import Answering, Wait
+from agent.replies.asking import Ask, ask
+from agent.replies.prompts import Prompts, Quiet, Reminders
 from agent.stages import Stages
 from agent.transcribing import Transcribing
-from agent.turn import (
+from agent.turns.entry import Entry
+from agent.turns.hearing import Hearing
+from agent.turns.turn import (
     OverlapEnded,
     OverlapStarted,
     SpeechStarted,

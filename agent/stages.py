@@ -6,12 +6,12 @@ from typing import Annotated
 import pydantic
 from pydantic import ConfigDict, Field
 
-from agent.endpointing import Judgement
 from agent.engine import Engine
-from agent.prompts import Prompts
+from agent.replies.prompts import Prompts
 from agent.tools import Toolbox
-from agent.traces import Traces
+from agent.traces.recent import Traces
 from agent.tts import TTS
+from agent.turns.endpointing import Judgement
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True, extra="forbid"))

@@ -20,7 +20,7 @@ from agent.engine.scripted import ScriptedEngine
 from agent.server import Server
 from agent.simulation.sound import LevelVAD, ToneVoice
 from agent.stages import Stages
-from agent.turn import TurnSettings
+from agent.turns.turn import TurnSettings
 
 WORDS = ("Hello there.", "It is seven.")
 

@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from agent.echo import Echo
+from agent.turns.echo import Echo
 
 SILENCE = -96.0
 

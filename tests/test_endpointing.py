@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.endpointing import Endpointing, Judgement, expectation
-from agent.turn import TurnSettings
+from agent.turns.endpointing import Endpointing, Judgement, expectation
+from agent.turns.turn import TurnSettings
 
 SETTINGS = TurnSettings()
 

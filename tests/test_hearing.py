@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from agent.audio import Frame, dbfs
-from agent.hearing import Hearing
 from agent.realtime.objects import EventError
 from agent.simulation.sound import LevelVAD, tone
-from agent.turn import SpeechStarted, TurnEnded, TurnPaused, TurnSettings
+from agent.turns.hearing import Hearing
+from agent.turns.turn import SpeechStarted, TurnEnded, TurnPaused, TurnSettings
 
 SETTINGS = TurnSettings(padding=0.1, silence=0.2, adaptive=False)
 

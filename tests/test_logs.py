@@ -4,12 +4,12 @@ import json
 import logging
 import sys
 
-from agent.logs import JSONFormatter
-from agent.trace import Trace
+from agent.traces.logs import JSONFormatter
+from agent.traces.trace import Trace
 
 
 def written(message, *args, **fields):
-    record = logging.LogRecord("agent.reply", logging.INFO, "", 0, message, args, fields.get("exc_info"))
+    record = logging.LogRecord("agent.replies.reply", logging.INFO, "", 0, message, args, fields.get("exc_info"))
     record.created = 1_700_000_000.25
     return json.loads(JSONFormatter().format(record))
 
@@ -18,7 +18,7 @@ def test_a_line_is_one_object():
     assert written("%s began; %d in progress", "rtc_1", 2) == {
         "time": "2023-11-14T22:13:20.250+00:00",
         "level": "info",
-        "logger": "agent.reply",
+        "logger": "agent.replies.reply",
         "message": "rtc_1 began; 2 in progress",
     }
 

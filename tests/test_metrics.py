@@ -10,7 +10,7 @@ from agent.engine.scripted import ScriptedEngine
 from agent.http.metrics import COUNTERS, GAUGES, Metrics, shares
 from agent.simulation.sound import ToneVoice
 from agent.stages import Stages
-from agent.trace import STAGES, Budget, Ear, Trace
+from agent.traces.trace import STAGES, Budget, Ear, Trace
 from tests.test_server import QUESTION, ended, get, serving
 
 MEDIA = Media(

@@ -3,8 +3,8 @@
 import pytest
 
 from agent.engine.scripted import ScriptedEngine
-from agent.phrases import Rehearsed
-from agent.prompts import Prompts
+from agent.replies.phrases import Rehearsed
+from agent.replies.prompts import Prompts
 from agent.simulation.caller import Say, Wait
 from agent.simulation.loop import run
 from agent.simulation.sound import ToneVoice

@@ -1,6 +1,6 @@
 """The count of a silence, frame by frame."""
 
-from agent.prompts import Quiet, Reminders
+from agent.replies.prompts import Quiet, Reminders
 
 
 def frames(quiet, count, *, speaking=False, answering=False):

@@ -16,17 +16,17 @@ from agent import tts, vad
 from agent.__main__ import main
 from agent.audio import INPUT_RATE, Frame
 from agent.caller.peer import call as call_server
+from agent.edge.recording import Recording, make_room, recorded, without_secrets
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime.events import SpeechStarted
-from agent.recording import Recording, make_room, recorded, without_secrets
 from agent.simulation.call import opening
 from agent.simulation.caller import Caller, Play, Say, Send, Wait, audible
 from agent.simulation.expectations import Outcome
 from agent.simulation.loop import run
 from agent.simulation.replay import differences
 from agent.simulation.sound import tone
-from agent.trace import Trace
-from agent.turn import TurnSettings
+from agent.traces.trace import Trace
+from agent.turns.turn import TurnSettings
 from tests.serving import serving
 from tests.simulation.calls import session_of, stages_of
 
@@ -293,7 +293,7 @@ def test_a_reply_that_was_never_heard_before_or_is_not_now():
 
 
 def test_a_long_call_is_kept_up_to_a_limit(tmp_path, monkeypatch):
-    monkeypatch.setattr("agent.recording.MAX_SECONDS", 3.0)
+    monkeypatch.setattr("agent.edge.recording.MAX_SECONDS", 3.0)
     caller = keep(tmp_path)
     sound, _ = soundfile.read(tmp_path / "call" / "call.wav")
     assert 3.0 <= sound.shape[0] / INPUT_RATE <= 4.5

@@ -14,8 +14,8 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from agent.caller.peer import call
-from agent.spans import Spans, export
-from agent.trace import Ear, Trace
+from agent.traces.spans import Spans, export
+from agent.traces.trace import Ear, Trace
 from tests.test_server import QUESTION, serving
 
 

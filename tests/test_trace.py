@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.trace import STAGES, Budget, Ear, Pause, Trace, full_json
+from agent.traces.trace import STAGES, Budget, Ear, Pause, Trace, full_json
 
 EAR = Ear(clock_error_ms=1.5, round_trip_ms=20)
 

@@ -2,8 +2,8 @@
 
 import pytest
 
-from agent.trace import Trace
-from agent.traces import BEHIND, MAX_FOLLOWERS, TooManyFollowersError, Traces
+from agent.traces.recent import BEHIND, MAX_FOLLOWERS, TooManyFollowersError, Traces
+from agent.traces.trace import Trace
 
 
 def turn(number: int = 1, call: str = "call") -> Trace:

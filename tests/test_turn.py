@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.turn import (
+from agent.turns.turn import (
     OverlapEnded,
     OverlapStarted,
     SpeechStarted,

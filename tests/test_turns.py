@@ -9,8 +9,8 @@ from contextlib import AsyncExitStack
 import aiohttp
 import pytest
 
-from agent.trace import STAGES, Ear, Trace
-from agent.traces import BEHIND, MAX_FOLLOWERS
+from agent.traces.recent import BEHIND, MAX_FOLLOWERS
+from agent.traces.trace import STAGES, Ear, Trace
 from tests.serving import serving
 from tests.test_routes import asking, error
 

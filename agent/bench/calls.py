@@ -26,8 +26,8 @@ from agent.edge.patches import offer_addresses, receive
 from agent.edge.speaker import OUTPUT_RATE
 from agent.edge.track import FRAME, PacedTrack
 from agent.edge.webrtc import WebRTCEdge, answer
-from agent.hearing import Hearing
-from agent.turn import TurnSettings
+from agent.turns.hearing import Hearing
+from agent.turns.turn import TurnSettings
 
 LOOPBACK = ["127.0.0.1"]
 

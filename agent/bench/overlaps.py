@@ -10,7 +10,7 @@ import numpy as np
 
 from agent import tts, vad
 from agent.audio import INPUT_RATE, Samples
-from agent.turn import SpeechStarted, TurnDetector, TurnSettings
+from agent.turns.turn import SpeechStarted, TurnDetector, TurnSettings
 
 INTERRUPTIONS = (
     *("No.", "Stop.", "Wait.", "No, no.", "Stop it.", "Hold on.", "Hang on."),

@@ -26,9 +26,9 @@ from agent.audio import INPUT_RATE, Samples
 from agent.bench import overlaps
 from agent.config import DEMO_MODEL, INSTRUCTIONS
 from agent.conversation import Audio, Message, Text
-from agent.endpointing import Endpointing, Expected, Judgement
 from agent.engine import Engine
-from agent.turn import TurnDetector, TurnEnded, TurnPaused, TurnResumed, TurnSettings
+from agent.turns.endpointing import Endpointing, Expected, Judgement
+from agent.turns.turn import TurnDetector, TurnEnded, TurnPaused, TurnResumed, TurnSettings
 
 CALLERS, UTTERANCES = 12, 6
 """In each set, and of each caller."""

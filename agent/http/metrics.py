@@ -16,7 +16,7 @@ from agent.edge.statistics import Media
 from agent.edge.webrtc import WebRTCEdge
 from agent.engine import gpu_memory
 from agent.stages import Stages
-from agent.trace import STAGES, Budget, Trace
+from agent.traces.trace import STAGES, Budget, Trace
 
 COUNTERS = {
     "received_packets": "Audio packets from callers.",

@@ -19,8 +19,8 @@ from pydantic import BaseModel, Field, ValidationError
 from agent.http.calls import Calls
 from agent.http.keys import Keys
 from agent.realtime.objects import refusal
-from agent.trace import STAGES, Trace, full_json
-from agent.traces import MOST, TooManyFollowersError
+from agent.traces.recent import MOST, TooManyFollowersError
+from agent.traces.trace import STAGES, Trace, full_json
 
 KEEPALIVE_SECONDS = 15.0
 """After so long without a turn a comment is sent: proxies close silent connections, and a listener that vanished is noticed."""

@@ -3,15 +3,15 @@
 import asyncio
 from dataclasses import dataclass
 
-from agent.hearing import Hearing
 from agent.realtime.objects import AudioInput, SessionAudio, SessionObject
 from agent.session import Session, turn_detection, turn_settings
 from agent.simulation.caller import Caller, Script
 from agent.simulation.loop import run
 from agent.simulation.sound import LevelVAD
 from agent.stages import Stages
-from agent.trace import Trace
-from agent.turn import TurnSettings
+from agent.traces.trace import Trace
+from agent.turns.hearing import Hearing
+from agent.turns.turn import TurnSettings
 from agent.vad import VAD
 
 

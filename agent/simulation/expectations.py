@@ -11,7 +11,7 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Discriminator, Field, 
 
 from agent.audio import Samples
 from agent.simulation.caller import audible
-from agent.trace import Mark, Status, Trace
+from agent.traces.trace import Mark, Status, Trace
 
 Seconds = Annotated[float, Field(ge=0)]
 Span = tuple[Seconds, Seconds]

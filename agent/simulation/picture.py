@@ -8,7 +8,7 @@ import numpy as np
 
 from agent.audio import INPUT_FRAME, INPUT_RATE, Samples, dbfs
 from agent.simulation.expectations import Outcome
-from agent.trace import Trace
+from agent.traces.trace import Trace
 
 COLUMNS = 100
 """Characters of a time line, at most."""

@@ -13,7 +13,6 @@ from agent import engine, tts, vad, wav
 from agent.audio import INPUT_FRAME, INPUT_RATE, Samples
 from agent.config import DEMO_MODEL
 from agent.conversation import Message
-from agent.endpointing import Judgement
 from agent.engine import Engine
 from agent.engine.scripted import ScriptedEngine
 from agent.simulation.blocking import BlockingEngine, BlockingVoice, Worker
@@ -24,6 +23,7 @@ from agent.simulation.scenario import EngineSettings, Scenario, ScenarioError, V
 from agent.simulation.sound import LevelVAD, ToneVoice, noise, syllables
 from agent.stages import Stages
 from agent.tts import TTS
+from agent.turns.endpointing import Judgement
 from agent.vad import VAD
 
 COUGH = -20.0

@@ -17,17 +17,17 @@ from pydantic import ValidationError
 
 from agent import vad
 from agent.audio import INPUT_RATE
+from agent.edge.recording import ABOUT, EVENTS, SOUND, TRACES
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime.objects import SessionObject
-from agent.recording import ABOUT, EVENTS, SOUND, TRACES
 from agent.session import turn_detection
 from agent.simulation.call import simulate
 from agent.simulation.expectations import Outcome
 from agent.simulation.history import history
 from agent.simulation.play import WORD_GAP, cast, outcome
 from agent.simulation.scenario import Scenario, ScenarioError, set_value
-from agent.trace import Mark, Pause, Trace
-from agent.turn import TurnSettings
+from agent.traces.trace import Mark, Pause, Trace
+from agent.turns.turn import TurnSettings
 
 NEEDED = {"id", "session", "voice", "vad", "turn", "prompts", "speculation"}
 """What is read of `call.json`."""

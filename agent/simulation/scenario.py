@@ -15,11 +15,11 @@ from pydantic import AliasChoices, BaseModel, ConfigDict, Field, ValidationError
 
 from agent.audio import INPUT_RATE, Samples
 from agent.config import INSTRUCTIONS
-from agent.prompts import Prompts
+from agent.replies.prompts import Prompts
 from agent.simulation.caller import Line, Play, Room, Script, Send
 from agent.simulation.expectations import Expectation
 from agent.stages import Speculation
-from agent.turn import TurnSettings
+from agent.turns.turn import TurnSettings
 
 Time = Annotated[float, Field(ge=0, le=3600)]
 Level = Annotated[float, Field(ge=-96, le=0)]

@@ -9,7 +9,6 @@ from hypothesis import strategies as st
 
 from agent.edge.websocket import WebSocketEdge
 from agent.engine.scripted import ScriptedEngine
-from agent.hearing import Hearing
 from agent.realtime import events
 from agent.realtime.objects import SessionObject
 from agent.session import Session
@@ -17,7 +16,8 @@ from agent.simulation.caller import Say, Send, Wait
 from agent.simulation.loop import run
 from agent.simulation.sound import LevelVAD, ToneVoice, tone
 from agent.stages import Stages
-from agent.turn import TurnSettings
+from agent.turns.hearing import Hearing
+from agent.turns.turn import TurnSettings
 from tests.edge.test_websocket import Line, append
 from tests.simulation.calls import simulate
 from tests.simulation.test_responses import SERVER_EVENT

@@ -2,7 +2,7 @@
 
 from agent.edge.jitter import Packet
 from agent.edge.keypad import Keypad
-from agent.entry import MAX_KEYS, PAUSE_SECONDS, Entry
+from agent.turns.entry import MAX_KEYS, PAUSE_SECONDS, Entry
 
 
 def pressed(code, timestamp=0, duration=160, end=False):

@@ -1,13 +1,13 @@
 """The shorthand of the tests: a call with a scripted engine, a voice of tones and a detector of levels."""
 
-from agent.endpointing import Judgement
-from agent.hearing import Hearing
-from agent.prompts import Prompts
+from agent.replies.prompts import Prompts
 from agent.session import Session
 from agent.simulation import call
 from agent.simulation.sound import LevelVAD, ToneVoice
 from agent.stages import Speculation, Stages
-from agent.turn import TurnSettings
+from agent.turns.endpointing import Judgement
+from agent.turns.hearing import Hearing
+from agent.turns.turn import TurnSettings
 
 
 def stages_of(engine, voice=None, settings=None, speculation=None, prompts=None) -> Stages:

@@ -7,7 +7,7 @@ from pydantic import TypeAdapter, ValidationError
 from agent.audio import INPUT_RATE
 from agent.simulation.expectations import EXACT, Expectation, Outcome
 from agent.simulation.sound import tone
-from agent.trace import Trace
+from agent.traces.trace import Trace
 
 EXPECTATION = TypeAdapter(Expectation)
 

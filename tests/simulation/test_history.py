@@ -1,7 +1,7 @@
 """The conversation as it is told by a call's events."""
 
 from agent.engine.scripted import ScriptedEngine
-from agent.prompts import Prompts
+from agent.replies.prompts import Prompts
 from agent.simulation.caller import Say, Send, Wait
 from agent.simulation.history import history
 from tests.simulation.calls import simulate

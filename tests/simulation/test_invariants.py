@@ -20,7 +20,7 @@ from agent.simulation.call import Call
 from agent.simulation.caller import Line, Play, Room, Say, Send, Wait
 from agent.simulation.history import history
 from agent.simulation.sound import noise
-from agent.turn import TurnSettings
+from agent.turns.turn import TurnSettings
 from tests.simulation.calls import simulate
 from tests.simulation.taped import TapedEngine
 

@@ -8,7 +8,7 @@ import pytest
 from agent.engine.scripted import ScriptedEngine
 from agent.simulation.caller import Say, Wait
 from agent.simulation.sound import ToneVoice
-from agent.turn import TurnSettings
+from agent.turns.turn import TurnSettings
 from tests.simulation.calls import simulate
 
 

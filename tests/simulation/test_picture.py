@@ -9,7 +9,7 @@ from agent.audio import INPUT_RATE
 from agent.simulation import picture
 from agent.simulation.expectations import Outcome
 from agent.simulation.sound import tone
-from agent.trace import Trace
+from agent.traces.trace import Trace
 
 SVG = "{http://www.w3.org/2000/svg}"
 

@@ -3,8 +3,8 @@
 import pytest
 
 from agent.engine.scripted import ScriptedEngine
-from agent.prompts import Prompts
 from agent.realtime import events
+from agent.replies.prompts import Prompts
 from agent.simulation.caller import Say, Send, Wait
 from agent.simulation.sound import ToneVoice
 from tests.simulation.calls import simulate

@@ -10,7 +10,7 @@ from agent.simulation.call import Call
 from agent.simulation.caller import Say, Send, Wait
 from agent.simulation.sound import ToneVoice
 from agent.stages import Speculation
-from agent.turn import TurnSettings
+from agent.turns.turn import TurnSettings
 from tests.simulation.calls import simulate
 
 SLOW_ENGINE = ScriptedEngine(["One moment, please, and here it is."], first_token=0.2, per_token=0)

@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from agent.conversation import FunctionCall, FunctionOutput
 from agent.engine.scripted import ScriptedEngine
-from agent.prompts import Prompts
 from agent.realtime import events
 from agent.realtime.items import FunctionCallItem, Item
 from agent.realtime.tools import FunctionTool
-from agent.saying import ROUNDS
+from agent.replies.prompts import Prompts
+from agent.replies.saying import ROUNDS
 from agent.simulation import call
 from agent.simulation.caller import Say, Send, Wait
 from agent.simulation.sound import ToneVoice

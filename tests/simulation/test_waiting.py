@@ -6,7 +6,7 @@ from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
 from agent.simulation.caller import Say, Send, Wait
 from agent.stages import Speculation
-from agent.turn import TurnSettings
+from agent.turns.turn import TurnSettings
 from tests.simulation.calls import simulate
 
 TURN = [Say(1), Wait(6)]

@@ -8,8 +8,8 @@ import pytest
 
 from agent.caller.peer import call
 from agent.engine.scripted import ScriptedEngine
-from agent.trace import Ear, Pause, Trace
-from agent.traces import MOST
+from agent.traces.recent import MOST
+from agent.traces.trace import Ear, Pause, Trace
 from tests.serving import serving
 from tests.test_server import QUESTION
 from tests.web.browser import CHROMIUM, chromium

@@ -11,7 +11,7 @@ import pytest
 from agent import tts, vad
 from agent.config import Settings
 from agent.engine.scripted import ScriptedEngine
-from agent.reply import Stages
+from agent.replies.reply import Stages
 from agent.server import Server
 from tests.serving import running
 from tests.web.browser import CHROMIUM, chromium, microphone, speak

@@ -8,16 +8,16 @@ import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from agent.asking import Ask
 from agent.conversation import Conversation
 from agent.edge import Edge
 from agent.realtime.client_events import Heard
 from agent.realtime.objects import EventError
-from agent.reply import Judge, Reason, Reply
-from agent.response import ResponseEvents
+from agent.replies.asking import Ask
+from agent.replies.reply import Judge, Reason, Reply
+from agent.replies.response import ResponseEvents
 from agent.stages import Stages
 from agent.tools import Remind
-from agent.trace import Ear, Mark, Pause
+from agent.traces.trace import Ear, Mark, Pause
 
 MAX_BESIDE = 4
 """Answers at a time that are no part of the conversation."""

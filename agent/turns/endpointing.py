@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Literal
 
-from agent.turn import TurnSettings
+from agent.turns.turn import TurnSettings
 
 MEDIAN, SPREAD = 0.3, 0.6
 """Pauses inside turns: their median in seconds before anything is known of the caller, and the standard deviation of the logarithm."""

@@ -10,18 +10,18 @@ import logging
 from collections.abc import Callable, Iterator
 from typing import Literal
 
-from agent.asking import Ask
 from agent.conversation import Conversation
 from agent.edge import Heard
 from agent.engine import EngineError, Usage
-from agent.output import Output
-from agent.parts import Record
 from agent.realtime.responses import Failure, StatusDetails
-from agent.response import ResponseEvents
-from agent.saying import Saying
+from agent.replies.asking import Ask
+from agent.replies.output import Output
+from agent.replies.parts import Record
+from agent.replies.response import ResponseEvents
+from agent.replies.saying import Saying
 from agent.stages import Stages
 from agent.tools import Remind
-from agent.trace import Mark, Status, Trace
+from agent.traces.trace import Mark, Status, Trace
 from agent.tts import TTSError
 
 Judge = Callable[[float | None], None]

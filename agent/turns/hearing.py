@@ -11,11 +11,11 @@ from dataclasses import replace
 import numpy as np
 
 from agent.audio import FRAME_SECONDS, INPUT_RATE, Frame, SampleHistory, Samples, dbfs
-from agent.echo import AUDIBLE, Echo
-from agent.endpointing import Endpointing, Judgement, expectation
 from agent.realtime.objects import EventError
-from agent.trace import Pause
-from agent.turn import (
+from agent.traces.trace import Pause
+from agent.turns.echo import AUDIBLE, Echo
+from agent.turns.endpointing import Endpointing, Judgement, expectation
+from agent.turns.turn import (
     OverlapEnded,
     OverlapStarted,
     SpeechStarted,

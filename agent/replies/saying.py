@@ -9,17 +9,17 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 
-from agent.asking import Ask
 from agent.audio import Speech
-from agent.calling import ROUNDS, Calling
 from agent.chunk import Chunker
 from agent.engine import Prefill, Usage
-from agent.output import Output
-from agent.response import ResponseEvents, words_timed
+from agent.replies.asking import Ask
+from agent.replies.calling import ROUNDS, Calling
+from agent.replies.output import Output
+from agent.replies.response import ResponseEvents, words_timed
 from agent.stages import Stages
 from agent.tools import Remind
 from agent.tools.recognise import Noise, Piece, recognise
-from agent.trace import Mark
+from agent.traces.trace import Mark
 from agent.tts import TTSError
 
 _log = logging.getLogger(__name__)

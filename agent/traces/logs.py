@@ -8,7 +8,7 @@ import logging
 from datetime import UTC, datetime
 from typing import Literal
 
-from agent.trace import Trace
+from agent.traces.trace import Trace
 
 Style = Literal["text", "json"]
 

@@ -9,8 +9,8 @@ from dataclasses import dataclass, field, replace
 
 from agent.conversation import FunctionCall
 from agent.engine import Options
-from agent.output import Output
-from agent.parts import Call
+from agent.replies.output import Output
+from agent.replies.parts import Call
 from agent.tools import Remind, Toolbox, arguments_of, failure
 from agent.tools.recognise import CallArguments, CallBroken, CallEnded, CallStarted
 

@@ -23,7 +23,7 @@ from agent.audio import FRAME_SECONDS, INPUT_RATE, Frame, Resampler, Samples, Ti
 from agent.edge import Edge, Returned, Speaker
 from agent.realtime.client_events import ClientEvent
 from agent.realtime.events import ServerEvent, SpeechStarted
-from agent.trace import Trace
+from agent.traces.trace import Trace
 
 SOUND, EVENTS, TRACES, ABOUT = "call.wav", "events.jsonl", "traces.jsonl", "call.json"
 

@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from agent.trace import Trace
+from agent.traces.trace import Trace
 
 MOST = 5000
 """Turns that are kept: a day of one line, 10 MB."""

@@ -7,9 +7,9 @@ from agent.audio import Speech
 from agent.conversation import FunctionCall, FunctionOutput, Message
 from agent.edge import Heard
 from agent.engine import Usage
-from agent.parts import Call, Part, Record
 from agent.realtime.responses import StatusDetails
-from agent.trace import Status
+from agent.replies.parts import Call, Part, Record
+from agent.traces.trace import Status
 
 INTERRUPTED = '{"error": "the caller interrupted before there was a result"}'
 """The result of a call that was cancelled, for the model."""

@@ -43,7 +43,7 @@ STAGES: dict[str, Mark] = {
 """What the caller waits for, in order, and the mark that ends each."""
 
 FALSE_START = 1.0
-"""Seconds: a caller who goes on so soon after the last word had not finished (as `agent.hearing` has it)."""
+"""Seconds: a caller who goes on so soon after the last word had not finished (as `agent.turns.hearing` has it)."""
 
 MAX_LEAD, MAX_LAG = 1.0, 5.0
 """Seconds by which a caller's report may differ from what the server saw; beyond, it is a mistake."""

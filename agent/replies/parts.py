@@ -10,8 +10,8 @@ from agent.audio import Speech
 from agent.conversation import Conversation, FunctionCall, Message, Text, Timing, heard_text
 from agent.edge import Heard
 from agent.items import as_item
-from agent.response import CallEvents, MessageEvents, ResponseEvents
-from agent.trace import Status
+from agent.replies.response import CallEvents, MessageEvents, ResponseEvents
+from agent.traces.trace import Status
 
 
 @dataclass

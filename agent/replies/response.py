@@ -25,7 +25,7 @@ from agent.realtime.responses import (
     TextPart,
 )
 from agent.realtime.vendor import SpokenWord, TurnTrace, WordsTimed
-from agent.trace import Status, Trace
+from agent.traces.trace import Status, Trace
 
 
 @dataclass
