@@ -43,12 +43,17 @@ def ask(model, *audios, said=()) -> str:
     return "".join(model.generate(messages, list(audios), max_new_tokens=130))
 
 
-def test_at_least_nine_of_ten_questions_are_answered(model):
-    def right(words, voice):
-        return ask(model, speech(words, voice)) == answer(Utterance(SAID[words], words))
+AT_THE_EDGE = {
+    ("who are you", "en-us+m7")
+}  # espeak says it a little differently each time; about one in four is misheard
 
-    wrong = [(words, voice.name) for words in SAID for voice in VOICES if not right(words, voice)]
-    assert len(wrong) <= 0.1 * len(SAID) * len(VOICES), wrong
+
+@pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
+@pytest.mark.parametrize("words", SAID)
+def test_questions(request, model, words, voice):
+    if (words, voice.name) in AT_THE_EDGE:
+        request.applymarker(pytest.mark.xfail(reason="misheard now and then", strict=False))
+    assert ask(model, speech(words, voice)) == answer(Utterance(SAID[words], words))
 
 
 @pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
