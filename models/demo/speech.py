@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from models.demo import unknown
 from models.demo.augment import noise
-from models.demo.conversation import Utterance, spell
+from models.demo.utterances import Utterance, spell
 from models.demo.espeak import Spoken, Voice, speak
 from models.demo.phones import SILENCE, UNLABELLED, from_arpabet, from_espeak
 from models.demo.voices import ACCENTS, Cast
@@ -139,12 +139,12 @@ def by_people(utterance: Utterance, recordings: Path, cast: Cast, rng: Random) -
         time += (len(piece) + len(pause)) / RATE
         pieces += [piece, pause]
     words = replace(utterance, words=spell(utterance.numbers))
-    sequence = [phone for word in words.words.split() for phone in _pronounce(word)]
+    sequence = [phone for word in words.words.split() for phone in pronounce(word)]
     return Clip(words, f"person {person}", np.concatenate(pieces[:-1]).astype(np.float32), [], sequence, ends)
 
 
 @cache
-def _pronounce(word: str) -> tuple[int, ...]:
+def pronounce(word: str) -> tuple[int, ...]:
     return tuple(_sequence([(from_espeak(name), start) for name, start in speak(word, Voice("en-us")).phones]))
 
 
