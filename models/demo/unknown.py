@@ -184,6 +184,8 @@ FOREIGN = {  # espeak-ng voice: sentences
     """),
 }
 
+BACKCHANNELS = ("mm hm", "mhm", "uh huh", "hmm", "mm", "ahem", "er", "ah", "huh")  # sounds that say nothing
+
 GREETINGS = (  # what an agent may say before its caller has said anything
     "Hello! I am Parley. How can I help you?",
     "Hello, how can I help you?",
