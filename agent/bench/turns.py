@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 
 from agent import engine, tts, vad, wav
-from agent.audio import INPUT_RATE, Samples
+from agent.audio import INPUT_RATE, Resampler, Samples
 from agent.bench import overlaps
 from agent.config import DEMO_MODEL, INSTRUCTIONS
 from agent.conversation import Audio, Message, Text
@@ -30,7 +30,7 @@ from agent.engine import Engine
 from agent.turns.endpointing import Endpointing, Expected, Judgement
 from agent.turns.turn import TurnDetector, TurnEnded, TurnPaused, TurnResumed, TurnSettings
 
-CALLERS, UTTERANCES = 12, 6
+CALLERS, UTTERANCES = 24, 6
 """In each set, and of each caller."""
 
 SHORTEST, LONGEST = 0.2, 1.2
@@ -128,11 +128,21 @@ async def _sentences() -> list[list[list[Samples]]]:
     voices = [tts.load(name) for name in VOICES]
     return [
         [
-            [await tts.recording(voices[caller % len(voices)], part, INPUT_RATE) for part in sentence]
+            await _hesitant(voices[caller % len(voices)], sentence)
             for sentence in rng.sample(SENTENCES, UTTERANCES)
         ]
         for caller in range(CALLERS)
     ]
+
+
+async def _hesitant(voice: tts.TTS, parts: Sequence[str]) -> list[Samples]:
+    """The parts of a sentence that is said as one, so that the voice does not fall where the caller hesitates."""
+    spoken = [speech async for speech in voice.synthesize(" ".join(parts))]
+    starts = np.cumsum([0, *(speech.samples.size for speech in spoken)])
+    ends = [start + word.sample for start, speech in zip(starts, spoken, strict=False) for word in speech.words]
+    samples = np.concatenate([speech.samples for speech in spoken])
+    cuts = [ends[words - 1] for words in np.cumsum([len(part.split()) for part in parts[:-1]])]
+    return [Resampler(voice.rate, INPUT_RATE)(part, last=True) for part in np.split(samples, cuts)]
 
 
 async def _listen(callers: list[list[list[Samples]]], question: str, judge: Engine | None) -> Calls:
