@@ -128,7 +128,8 @@ class Session:
                 self._transcribing.put(self._commit(event), self._session.audio.input.transcription)
                 if detection and detection.create_response:
                     since, pauses = self._hearing.time(event.speech_end), tuple(self._hearing.pauses)
-                    wait = Wait(since, event.silence, self._hearing.end_of_turn, pauses)
+                    speech = (event.speech_end - event.start) / INPUT_RATE
+                    wait = Wait(since, event.silence, self._hearing.end_of_turn, pauses, speech)
                     self._answering.answer(self._ask(), wait)
 
     def _answer_silence(self, words: str) -> None:

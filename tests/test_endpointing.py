@@ -1,8 +1,10 @@
 """How long to wait, without audio: probabilities and pauses in, seconds out."""
 
 import itertools
+import math
 import random
 import statistics
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
@@ -34,6 +36,17 @@ def test_the_wait_falls_continuously_with_the_probability_between_its_bounds():
     assert (waits[0], waits[-1]) == (SETTINGS.max_silence, SETTINGS.min_silence)
     assert waits[100] > 0.9
     assert waits[900] == SETTINGS.min_silence
+
+
+@pytest.mark.parametrize("probability", [None, 0.3, 0.6])
+def test_the_wait_is_where_few_enough_pauses_would_be_longer(probability):
+    endpointing = calibrated()
+    endpointing.resumed(0.4, None)
+    wait, decision = endpointing.decide(SETTINGS, probability, 0.2)
+    longer = 1 - NormalDist(math.log(decision.median), decision.spread).cdf(math.log(wait))
+    assert longer == pytest.approx(decision.allowed * math.exp(decision.evidence))
+    assert decision.at == 0.2
+    assert endpointing.decide(TurnSettings(adaptive=False, silence=0.7)) == (0.7, None)
 
 
 def test_the_callers_own_pauses_move_it():

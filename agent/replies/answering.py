@@ -35,6 +35,8 @@ class Wait:
     """The engine's probability that it was the end, where it gave one."""
     pauses: tuple[Pause, ...] = ()
     """All silences of the turn, this one last."""
+    speech: float | None = None
+    """Seconds of the turn before it."""
 
 
 @dataclass
@@ -152,7 +154,7 @@ class Answering:
         if waited:
             reply.trace.mark("speech_stopped", waited.since)
             reply.trace.wait, reply.trace.end_of_turn = waited.seconds, waited.end_of_turn
-            reply.trace.pauses = waited.pauses
+            reply.trace.pauses, reply.trace.speech = waited.pauses, waited.speech
         reply.open()
         self._reply = reply
 

@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Literal
 
+from agent.traces.trace import Decision
 from agent.turns.turn import TurnSettings
 
 MEDIAN, SPREAD = 0.3, 0.6
@@ -68,7 +69,7 @@ class _Normal:
 class Judgement:
     """What an engine's end-of-turn probability has been worth in all calls so far."""
 
-    def __init__(self, *, calibrated: bool = False) -> None:
+    def __init__(self, *, calibrated: bool | None = None) -> None:
         """`calibrated`: the probability can be taken as it is until it proves otherwise."""
         self._means = (_engine(LOGIT), _engine(-LOGIT)) if calibrated else None
         """Log-odds in pauses that ended a turn, and in those that did not; None before the first."""
@@ -104,15 +105,24 @@ class Endpointing:
 
     def wait(self, settings: TurnSettings, probability: float | None = None) -> float:
         """Seconds of silence that end the turn, given the engine's probability that it is over (None: unknown)."""
+        return self.decide(settings, probability)[0]
+
+    def decide(
+        self, settings: TurnSettings, probability: float | None = None, at: float = 0.0
+    ) -> tuple[float, Decision | None]:
+        """The same after `at` seconds of silence, with what it was computed from; None: it is the settings' own."""
         if not settings.adaptive:
-            return settings.silence
-        longer = 1 - NormalDist(math.log(MEDIAN), SPREAD).cdf(math.log(max(settings.silence, 1e-3)))
-        longer *= math.exp(min(self.judgement.evidence(probability), LIMIT))
-        longer = min(max(longer, 1e-9), 1 - 1e-9)
-        wait = math.exp(NormalDist(self._pauses.mean, SPREAD).inv_cdf(1 - longer))
-        return min(
-            max(wait * settings.patience * self._expectation(settings), settings.min_silence), settings.max_silence
+            return settings.silence, None
+        decision = Decision(
+            at=at,
+            median=math.exp(self._pauses.mean) * settings.patience * self._expectation(settings),
+            spread=SPREAD,
+            evidence=min(self.judgement.evidence(probability), LIMIT),
+            allowed=1 - NormalDist(math.log(MEDIAN), SPREAD).cdf(math.log(max(settings.silence, 1e-3))),
         )
+        longer = min(max(decision.allowed * math.exp(decision.evidence), 1e-9), 1 - 1e-9)
+        wait = math.exp(NormalDist(math.log(decision.median), SPREAD).inv_cdf(1 - longer))
+        return min(max(wait, settings.min_silence), settings.max_silence), decision
 
     def resumed(self, silence: float, probability: float | None) -> None:
         """The caller went on after so many seconds of silence."""
