@@ -21,6 +21,7 @@ from agent.realtime.vendor import Pong
 from agent.replies.answering import Answering, Wait
 from agent.replies.asking import Ask, ask
 from agent.replies.prompts import Prompts, Quiet, Reminders
+from agent.replies.reply import repeat
 from agent.stages import Stages
 from agent.transcribing import Transcribing
 from agent.turns.entry import Entry
@@ -166,6 +167,8 @@ class Session:
             if isinstance(event, Returned):
                 self._edge.send(events.SessionCreated(session=self._session))
                 self._items.repeat()
+                if self._answering.reply:
+                    repeat(self._answering.reply)
                 continue
             try:
                 await self._apply(event)
