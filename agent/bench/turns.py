@@ -127,10 +127,7 @@ async def _sentences() -> list[list[list[Samples]]]:
     rng = random.Random(2)  # noqa: S311
     voices = [tts.load(name) for name in VOICES]
     return [
-        [
-            await _hesitant(voices[caller % len(voices)], sentence)
-            for sentence in rng.sample(SENTENCES, UTTERANCES)
-        ]
+        [await _hesitant(voices[caller % len(voices)], sentence) for sentence in rng.sample(SENTENCES, UTTERANCES)]
         for caller in range(CALLERS)
     ]
 
@@ -195,7 +192,7 @@ def _asked(question: str, heard: Samples) -> tuple[Message, ...]:
 
 def _compare(calls: Calls, expected: Expected) -> dict[str, object]:
     """Both kinds of points, (median wait in seconds, share of the pauses inside utterances that were cut), and their ratios."""
-    settings = replace(TurnSettings(), min_silence=0.15)
+    settings = TurnSettings()
     fixed = [(silence, _cut(calls, [[[silence] * len(u) for u in call] for call in calls])) for silence in FIXED]
     policy = []
     for silence in SILENCES:

@@ -53,6 +53,8 @@ class Hearing:
         """Those of this turn, or the last one, and what was decided in each."""
         self._last_word = -math.inf
         """Last speech sample of the turn before."""
+        self._silent_since = 0
+        """Last speech sample before this pause."""
         self._history = SampleHistory(settings.max_turn + settings.padding + settings.max_silence + 1)
         self._windowed: Samples = np.zeros(0, np.int16)
         self._uncommitted = 0
@@ -92,9 +94,12 @@ class Hearing:
         """In a pause: the engine's probability that the turn is over, which decides how long to wait."""
         self.end_of_turn = end_of_turn
         if self._detector:
-            self._detector.silence = self._endpointing.wait(self._detector.settings, end_of_turn)
-            if self.pauses and self.pauses[-1].length is None:
-                self.pauses[-1] = replace(self.pauses[-1], wait=self._detector.silence, end_of_turn=end_of_turn)
+            pause = self.pauses[-1] if self.pauses and self.pauses[-1].length is None else None
+            at = (self._history.end - self._silent_since) / INPUT_RATE if pause else 0.0
+            self._detector.silence, decision = self._endpointing.decide(self._detector.settings, end_of_turn, at)
+            if pause:
+                wait = self._detector.silence
+                self.pauses[-1] = replace(pause, wait=wait, end_of_turn=end_of_turn, decision=decision)
 
     def expect(self, question: str) -> None:
         """The caller answers these words of the agent now."""
@@ -109,6 +114,7 @@ class Hearing:
                 if 0 < gap < CUT_OFF:
                     self._endpointing.resumed(gap, self.end_of_turn)
             case TurnPaused(speech_end=speech_end):
+                self._silent_since = speech_end
                 self.pauses.append(Pause(self.time(speech_end), 0.0, None, self._endpointing.expected))
                 self.judge(None)
             case TurnResumed(silence=silence):
