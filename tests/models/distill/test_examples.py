@@ -232,9 +232,13 @@ def write_data_set(folder: Path, count: int = 6) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of the test's own, so that nothing is known before."""
+    """A cache of the test's own, so that nothing is known before, and streams that do not wait 5 s before they are closed.
+
+    That wait lets the reader of Parquet finish its threads before a program ends, which no test does.
+    """
     pytest.importorskip("datasets", reason="the extra 'train' is not installed")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr("datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN", 0.01)
 
 
 def data_set(folder: Path, **changes: object) -> DataSettings:
@@ -243,7 +247,7 @@ def data_set(folder: Path, **changes: object) -> DataSettings:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_data_set_is_drawn_like_a_manifest(folder: Path, streaming: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_is_drawn_like_a_manifest(folder: Path, streaming: bool, cache: None) -> None:
     settings = data_set(folder, streaming=streaming, samples=6)
     source = open_source(settings, 3)
     rounds = [[source.record(p).transcript for p in range(start, start + 6)] for start in (0, 6)]
