@@ -144,9 +144,7 @@ def _datagram_received(protocol: aioice.ice.StunProtocol, data: bytes, address: 
     for _ in range(MAX_AT_ONCE if socket else 0):
         try:
             data, address = socket.recvfrom(MAX_DATAGRAM)
-        except (
-            OSError
-        ):  # nothing is left, or the network says that nobody is there: asyncio's next reading tells of that
+        except OSError:  # nothing is left; what else it may be asyncio's own next reading finds out
             return
         _pass_on(protocol, data, address)
 
