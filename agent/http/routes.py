@@ -58,6 +58,7 @@ def application(server: Calls) -> web.Application:
             web.route("*", "/v1/{path:.*}", _nothing),
             web.get("/traces", turns.list_turns),
             web.get("/traces/live", turns.follow_turns),
+            web.get(r"/traces/{call:\w+}/{response:\w+}.wav", turns.get_sound),
             web.get("/metrics", reports.get_metrics),
             web.get("/healthz", reports.is_alive),
             web.get("/readyz", reports.is_ready),
