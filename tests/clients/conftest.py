@@ -39,3 +39,10 @@ def calls(url):
     with urllib.request.urlopen(f"{url}/metrics") as answer:
         [line] = [line for line in answer.read().decode().splitlines() if line.startswith("parley_calls_in_progress ")]
     return float(line.split()[1])
+
+
+async def gone(url):
+    """Wait until a server has no calls."""
+    async with asyncio.timeout(15):
+        while calls(url):
+            await asyncio.sleep(0.05)

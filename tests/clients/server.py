@@ -1,7 +1,7 @@
 """`python -m tests.clients.server`: Parley as it ships on a free port, for clients that are given its address; ends with its standard input.
 
 The demo checkpoint never learnt to call functions. So that clients are seen to run theirs, these calls alone are scripted: to the typed
-question for the time, where functions are offered. Everything else is heard and answered by the checkpoint, which is not told of them.
+question for the time, where functions are offered, and to its result. Everything else is heard and answered by the checkpoint, which is not told of them.
 """
 
 import asyncio
@@ -30,7 +30,7 @@ class Calling:
     def reply(
         self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
     ) -> AsyncGenerator[str]:
-        if options.tools and (messages[-1].role == "tool" or "time" in messages[-1].text):
+        if messages[-1].role == "tool" or (options.tools and "time" in messages[-1].text):
             return self._script.reply(messages, options, usage)
         return self._engine.reply(messages, replace(options, tools=(), tool_choice="auto"), usage)
 

@@ -9,7 +9,7 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
-from tests.clients.conftest import calls
+from tests.clients.conftest import calls, gone
 from tests.web.browser import CHROMIUM, chromium
 from tests.web.pages import ENERGY, PEERS
 
@@ -60,12 +60,6 @@ async def begin(tab, pages, client, server):
     await tab.until("window.ready")
     await tab.run(f"begin({json.dumps(server)})")
     assert calls(server) == 1
-
-
-async def gone(server):
-    async with asyncio.timeout(15):
-        while calls(server):
-            await asyncio.sleep(0.1)
 
 
 async def test_agents_realtime(tab, pages, demo):
