@@ -18,7 +18,7 @@ from agent.stages import Stages
 from agent.tools import NO_TOOLS, Toolbox
 from agent.traces import logs
 from agent.traces.trace import Trace
-from agent.turns.endpointing import Judgement
+from agent.turns.endpointing import Experience
 
 
 def main(argv: Sequence[str]) -> int:
@@ -74,7 +74,7 @@ def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
         voice=Rehearsed(tts.load(settings.voice), (*fixed, *greetings(chosen, ""))),
         speculation=settings.speculation,
         prompts=prompts,
-        judgement=Judgement(calibrated=calibrated),
+        experience=Experience(calibrated=calibrated),
         toolbox=toolbox,
     )
     if settings.otlp_endpoint:

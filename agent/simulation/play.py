@@ -22,7 +22,7 @@ from agent.simulation.scenario import EngineSettings, Scenario, ScenarioError, V
 from agent.simulation.sound import LevelVAD, ToneVoice, noise, syllables
 from agent.stages import Stages
 from agent.tts import TTS
-from agent.turns.endpointing import Judgement
+from agent.turns.endpointing import Experience
 from agent.vad import VAD
 
 COUGH = -20.0
@@ -109,7 +109,7 @@ def cast(scenario: Scenario, *, live: bool = False) -> Iterator[Stages]:
             voice=_voice(scenario.voice, None if live else worker),
             speculation=scenario.speculation,
             prompts=scenario.prompts,
-            judgement=Judgement(calibrated=known.calibrated if settings.calibrated is None else settings.calibrated),
+            experience=Experience(calibrated=known.calibrated if settings.calibrated is None else settings.calibrated),
         )
     finally:
         worker.close()
