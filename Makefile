@@ -21,7 +21,7 @@ test: .venv/tested  ## run all tests (ARGS='-m "not slow"' leaves out the minute
 	$(BIN)/pytest $(ARGS)
 	node --test tests/web/*.test.js
 
-check: .venv/tested tests/web/node_modules tests/clients/node_modules  ## what CI runs: format, lint, types, imports, budgets, and all tests
+check: .venv/tested tests/web/node_modules tests/clients/node_modules tests/clients/.pipecat  ## what CI runs: format, lint, types, imports, budgets, and all tests
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
@@ -40,7 +40,7 @@ format: .venv/tested  ## format and mend what a tool can mend
 	$(BIN)/ruff check --fix .
 
 clean:  ## remove what can be made again
-	rm -rf .venv build tests/web/node_modules tests/clients/node_modules
+	rm -rf .venv build tests/web/node_modules tests/clients/node_modules tests/clients/.pipecat
 
 .venv/bin/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { echo "Parley needs Python 3.11 or newer: make PYTHON=python3.11 $(MAKECMDGOALS)"; exit 1; }
@@ -57,6 +57,11 @@ clean:  ## remove what can be made again
 
 tests/%/node_modules: tests/%/package-lock.json
 	cd $(@D) && npm ci --silent --no-audit --no-fund
+	@touch $@
+
+tests/clients/.pipecat: tests/clients/pipecat.txt .venv/tested
+	rm -rf $@
+	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --target $@ --requirement $<
 	@touch $@
 
 .venv/tested: .venv/installed

@@ -1,11 +1,9 @@
 """`parley serve`: read the settings, load what they name, and run the server until a signal."""
 
 import asyncio
-import json
 import signal
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 
 from pydantic import ValidationError
@@ -13,13 +11,14 @@ from pydantic import ValidationError
 from agent import agents, engine, tools, tts, vad
 from agent.agents import Agent, AgentError
 from agent.config import DEMO_MODEL, Settings
+from agent.engine import notes
 from agent.replies.phrases import Rehearsed
 from agent.server import Server
 from agent.stages import Stages
 from agent.tools import NO_TOOLS, Toolbox
 from agent.traces import logs
 from agent.traces.trace import Trace
-from agent.turns.endpointing import Judgement
+from agent.turns.endpointing import Experience
 
 
 def main(argv: Sequence[str]) -> int:
@@ -66,8 +65,8 @@ async def _run(server: Server) -> None:
 def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
     """Load the engine, the voice and the detector that the settings name. Raises ValueError, OSError or TTSError."""
     model = str(DEMO_MODEL) if settings.model == "demo" else settings.model
-    # The demo was trained without the mark, and takes it for something else.
-    prompts = replace(settings.prompts, interrupted="") if settings.model == "demo" else settings.prompts
+    known, prompts = notes.read(model), settings.prompts
+    calibrated = known.calibrated if settings.turn.calibrated is None else settings.turn.calibrated
     chosen = agents.load(settings.agents, toolbox.tools)
     fixed = (prompts.greeting, prompts.idle, prompts.filler, prompts.not_understood)
     stages = Stages(
@@ -75,7 +74,7 @@ def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
         voice=Rehearsed(tts.load(settings.voice), (*fixed, *greetings(chosen, ""))),
         speculation=settings.speculation,
         prompts=prompts,
-        judgement=Judgement(calibrated=settings.turn.calibrated),
+        experience=Experience(calibrated=calibrated),
         toolbox=toolbox,
     )
     if settings.otlp_endpoint:
@@ -84,7 +83,7 @@ def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
         name: Rehearsed(voice, (*fixed, *greetings(chosen, name)))
         for name, voice in voices(chosen, settings.agents).items()
     }
-    return Server(settings, stages, vad.load(settings.vad), suggestions(Path(model)), chosen, others)
+    return Server(settings, stages, vad.load(settings.vad), known.suggestions, chosen, others)
 
 
 def _spans(endpoint: str) -> Callable[[Trace], None]:
@@ -111,12 +110,6 @@ def voices(chosen: Mapping[str, Agent], folder: Path) -> dict[str, tts.TTS]:
 def greetings(chosen: Mapping[str, Agent], voice: str) -> tuple[str, ...]:
     """What the agents of a voice say when a call begins; nothing for a voice: the server's own."""
     return tuple(agent.greeting for agent in chosen.values() if agent.voice == voice)
-
-
-def suggestions(model: Path) -> tuple[str, ...]:
-    """Things to say that the model's own `suggestions.json` names."""
-    file = model / "suggestions.json"
-    return tuple(json.loads(file.read_text())) if file.is_file() else ()
 
 
 def _greeting(server: Server, port: int) -> str:

@@ -155,7 +155,7 @@ class Server:
 
     async def _call(self, edge: WebRTCEdge | WebSocketEdge, session: SessionObject) -> None:
         """One call, from its answer to its end."""
-        hearing = Hearing(self.make_vad(), self.settings.turn, self.stages.judgement)
+        hearing = Hearing(self.make_vad(), self.settings.turn, self.stages.experience)
         if session.audio.input.turn_detection != turn_detection(self.settings.turn):
             hearing.detect(turn_settings(session, self.settings.turn))
         _log.info("%s began; %d in progress", session.id, len(self.calls))

@@ -21,6 +21,7 @@ from agent.realtime.vendor import Pong
 from agent.replies.answering import Answering, Wait
 from agent.replies.asking import Ask, ask
 from agent.replies.prompts import Prompts, Quiet, Reminders
+from agent.replies.reply import repeat
 from agent.stages import Stages
 from agent.transcribing import Transcribing
 from agent.turns.entry import Entry
@@ -128,7 +129,8 @@ class Session:
                 self._transcribing.put(self._commit(event), self._session.audio.input.transcription)
                 if detection and detection.create_response:
                     since, pauses = self._hearing.time(event.speech_end), tuple(self._hearing.pauses)
-                    wait = Wait(since, event.silence, self._hearing.end_of_turn, pauses)
+                    speech = (event.speech_end - event.start) / INPUT_RATE
+                    wait = Wait(since, event.silence, self._hearing.end_of_turn, pauses, speech)
                     self._answering.answer(self._ask(), wait)
 
     def _answer_silence(self, words: str) -> None:
@@ -165,6 +167,8 @@ class Session:
             if isinstance(event, Returned):
                 self._edge.send(events.SessionCreated(session=self._session))
                 self._items.repeat()
+                if self._answering.reply:
+                    repeat(self._answering.reply)
                 continue
             try:
                 await self._apply(event)

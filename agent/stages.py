@@ -11,7 +11,7 @@ from agent.replies.prompts import Prompts
 from agent.tools import Toolbox
 from agent.traces.recent import Traces
 from agent.tts import TTS
-from agent.turns.endpointing import Judgement
+from agent.turns.endpointing import Experience
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True, extra="forbid"))
@@ -43,8 +43,8 @@ class Stages:
     traces: Traces = field(default_factory=Traces)
     prompts: Prompts = field(default_factory=Prompts)
     ability: Ability = field(default_factory=Ability)
-    judgement: Judgement = field(default_factory=Judgement)
-    """What the engine's end-of-turn probability is worth."""
+    experience: Experience = field(default_factory=Experience)
+    """What the calls so far taught about the ends of turns."""
     toolbox: Toolbox = field(default_factory=Toolbox)
     """The functions that the server runs."""
     agent: str = ""

@@ -1,19 +1,23 @@
 """Keys and values of the positions that a language model has already computed.
 
-Per layer [batch, kv heads, capacity, head size]. Rewinding only moves a length, so it costs nothing, and the next
+A buffer is [layers, 2 (keys, values), sequences, kv heads, capacity, head size]. Rewinding only moves a length, so it costs nothing, and the next
 append overwrites what was dropped. `Cache` holds one sequence; a `Pool` holds many, each in a slot that is a `Cache`,
 and a `Batch` lets some of them advance together by one position.
 """
 
 import math
 from collections.abc import Sequence
+from itertools import pairwise
 from mmap import mmap
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
+from models.attention import attend, causal, kept_dtype
 from models.config import TextConfig
+
+Masks = Sequence[Tensor | None]
 
 
 class KeyValues(Protocol):
@@ -22,40 +26,42 @@ class KeyValues(Protocol):
     def positions(self, count: int, device: torch.device) -> Tensor:
         """Number the next `count` positions: [count], or [batch, count] where sequences differ in length."""
 
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write new positions [batch, kv heads, n, head size] of one layer; give all, old and new."""
+    def masks(self, count: int, window: int | None, device: torch.device) -> Masks:
+        """Say which keys the next `count` positions see, as `causal` does: for each part of the batch that attends by itself."""
 
-    def mask(self, count: int, window: int | None, device: torch.device) -> Tensor | None:
-        """Say which keys each new position sees, as `causal_mask` does; [batch, 1, n, keys] where sequences differ."""
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, masks: Masks) -> Tensor:
+        """Write new positions of one layer and let the queries see old and new: shapes as for attention's `attend`.
+
+        The masks are those of `masks`, made additive.
+        """
 
     def advance(self, count: int) -> None:
-        """Count newly appended positions as held, once every layer has written its own."""
+        """Count newly written positions as held, once every layer has its own."""
 
 
 class Cache:
-    """The keys and values of one sequence (or of several of equal length), growing by doubling unless given buffers."""
+    """The keys and values of one sequence (or of several of equal length), growing by doubling unless given a buffer."""
 
-    def __init__(self, layers: int, capacity: int = 256, buffers: Sequence[tuple[Tensor, Tensor]] = ()) -> None:
+    def __init__(self, layers: int, capacity: int = 256, buffer: Tensor | None = None) -> None:
         self.length = 0  # positions held
         self.capacity = capacity
-        self._fixed = bool(buffers)
-        self._keys: list[Tensor | None] = [keys for keys, _ in buffers] or [None] * layers
-        self._values: list[Tensor | None] = [values for _, values in buffers] or [None] * layers
+        self._layers = layers
+        self._fixed = buffer is not None
+        self._buffer = buffer
 
     def positions(self, count: int, device: torch.device) -> Tensor:
         return torch.arange(self.length, self.length + count, device=device)
 
-    def mask(self, count: int, window: int | None, device: torch.device) -> Tensor | None:
-        return causal_mask(count, self.length + count, window, device)
+    def masks(self, count: int, window: int | None, device: torch.device) -> Masks:
+        return [causal(count, self.length + count, window, device)]
 
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        """Write new positions; raises ValueError when given buffers are full."""
-        end = self.length + keys.shape[2]
-        all_keys = self._keys[layer] = self._room(self._keys[layer], keys, end)
-        all_values = self._values[layer] = self._room(self._values[layer], values, end)
-        all_keys[:, :, self.length : end] = keys
-        all_values[:, :, self.length : end] = values
-        return all_keys[:, :, :end], all_values[:, :, :end]
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, masks: Masks) -> Tensor:
+        """Write, and mix; raises ValueError when a given buffer is full."""
+        end = self.length + key.shape[2]
+        keys, values = self._room(key, end)[layer, :, :, :, :end].unbind()
+        keys[:, :, self.length :] = key
+        values[:, :, self.length :] = value
+        return attend(query, keys, values, masks[0])
 
     def advance(self, count: int) -> None:
         self.length += count
@@ -66,86 +72,108 @@ class Cache:
             raise ValueError(f"cannot rewind a cache of {self.length} positions to {length}")
         self.length = length
 
-    def _room(self, buffer: Tensor | None, like: Tensor, end: int) -> Tensor:
-        if buffer is not None and buffer.shape[2] >= end:
-            return buffer
+    def _room(self, like: Tensor, end: int) -> Tensor:
+        if self._buffer is not None and self.capacity >= end:
+            return self._buffer
         if self._fixed:
             raise ValueError(f"a cache of {self.capacity} positions cannot hold {end}")
         while self.capacity < end:
             self.capacity *= 2
         batch, heads, _, size = like.shape
-        grown = torch.empty(batch, heads, self.capacity, size, dtype=like.dtype, device=like.device)
-        if buffer is not None:
-            grown[:, :, : self.length] = buffer[:, :, : self.length]
+        grown = like.new_empty(self._layers, 2, batch, heads, self.capacity, size)
+        if self._buffer is not None:
+            grown[:, :, :, :, : self.length] = self._buffer[:, :, :, :, : self.length]
+        self._buffer = grown
         return grown
 
 
 class Pool:
-    """The keys and values of several sequences, each in a slot of its own: [slots, kv heads, capacity, head size] per layer."""
+    """The keys and values of several sequences, each in a slot of its own."""
 
     def __init__(self, config: TextConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (slots, config.kv_heads, capacity, config.head_size)
-        self.keys = [_zeros(shape, dtype, device) for _ in range(config.layers)]
-        self.values = [_zeros(shape, dtype, device) for _ in range(config.layers)]
+        shape = (config.layers, 2, slots, config.kv_heads, capacity, config.head_size)
+        self.buffer = _zeros(shape, kept_dtype(dtype, device), device)
         self.capacity = capacity
 
     def slot(self, index: int) -> Cache:
         """Give one slot as a cache, empty."""
-        one = slice(index, index + 1)
-        buffers = [(keys[one], values[one]) for keys, values in zip(self.keys, self.values, strict=True)]
-        return Cache(len(buffers), self.capacity, buffers)
+        return Cache(len(self.buffer), self.capacity, self.buffer[:, :, index : index + 1])
 
     def copy(self, source: int, target: int, length: int) -> None:
         """Let a slot begin as another does, for so many positions."""
-        for buffer in (*self.keys, *self.values):
-            buffer[target, :, :length] = buffer[source, :, :length]
+        self.buffer[:, :, target, :, :length] = self.buffer[:, :, source, :, :length]
 
     def clear(self, slot: int) -> None:
         """Wipe a slot whose numbers may be broken."""
-        for buffer in (*self.keys, *self.values):
-            buffer[slot].zero_()
+        self.buffer[:, :, slot].zero_()
+
+
+class Run:
+    """Neighbouring slots of a pool whose sequences attend together."""
+
+    def __init__(self, pool: Pool, first: int, lengths: Tensor, held: int) -> None:
+        """`lengths` [sequences] are their positions so far; `held` is that of the longest with the new one."""
+        self._lengths = lengths
+        self._held = held
+        buffer = pool.buffer[:, :, first : first + len(lengths), :, :held]
+        self._layers = [layer.unbind() for layer in buffer.unbind()]
+
+    def attend(self, layer: int, query: Tensor, mask: Tensor | None) -> Tensor:
+        keys, values = self._layers[layer]
+        return attend(query, keys, values, mask)
+
+    def append(self, layer: int, key: Tensor, value: Tensor) -> None:
+        """Write the new position of a sequence that is alone."""
+        keys, values = self._layers[layer]
+        keys[:, :, -1:], values[:, :, -1:] = key, value
+
+    def mask(self, window: int | None) -> Tensor | None:
+        """Hide from each sequence what is beyond its end, or its window: [sequences, 1, 1, positions]."""
+        if len(self._lengths) == 1:
+            return causal(1, self._held, window, self._lengths.device)
+        lengths = self._lengths[:, None]
+        index = torch.arange(self._held, device=lengths.device)
+        seen = index <= lengths
+        if window is not None:
+            seen &= index > lengths - window
+        return seen[:, None, None]
 
 
 class Batch:
-    """Some slots of a pool, each of which advances by one position; implements `KeyValues`."""
+    """Some slots of a pool, in their order, each of which advances by one position; implements `KeyValues`.
+
+    Neighbours are read where they lie, others by themselves: copying them together would take longer than attending.
+    """
 
     def __init__(self, pool: Pool, slots: Sequence[int], caches: Sequence[Cache]) -> None:
         self._pool = pool
         self._caches = caches
-        device = pool.keys[0].device
-        self._keys_held = max(cache.length for cache in caches) + 1
-        self._lengths = torch.tensor([cache.length for cache in caches], device=device)
+        lengths, device = [cache.length for cache in caches], pool.buffer.device
         self._slots = torch.tensor(slots, device=device)
-        neighbours = list(slots) == list(range(slots[0], slots[0] + len(slots)))
-        self._run = slice(slots[0], slots[0] + len(slots)) if neighbours else None
+        self._lengths = torch.tensor(lengths, device=device)
+        starts = [row for row in range(len(slots)) if row == 0 or slots[row] != slots[row - 1] + 1]
+        self._rows = [slice(first, end) for first, end in pairwise([*starts, len(slots)])]
+        self._runs = [Run(pool, slots[rows.start], self._lengths[rows], max(lengths[rows]) + 1) for rows in self._rows]
 
     def positions(self, count: int, device: torch.device) -> Tensor:  # noqa: ARG002 - always one, where the pool is
         return self._lengths[:, None]
 
-    def mask(self, count: int, window: int | None, device: torch.device) -> Tensor | None:  # noqa: ARG002
-        index = torch.arange(self._keys_held, device=device)
-        seen = index <= self._lengths[:, None]
-        if window is not None:
-            seen &= index > self._lengths[:, None] - window
-        return seen[:, None, None]
+    def masks(self, count: int, window: int | None, device: torch.device) -> Masks:  # noqa: ARG002
+        return [run.mask(window) for run in self._runs]
 
-    def append(self, layer: int, keys: Tensor, values: Tensor) -> tuple[Tensor, Tensor]:
-        all_keys, all_values = self._pool.keys[layer], self._pool.values[layer]
-        if len(self._caches) == 1 and self._run:  # several times faster on a CPU
-            all_keys[self._run, :, self._keys_held - 1] = keys[:, :, 0]
-            all_values[self._run, :, self._keys_held - 1] = values[:, :, 0]
-        else:
-            all_keys[self._slots, :, self._lengths] = keys[:, :, 0]
-            all_values[self._slots, :, self._lengths] = values[:, :, 0]
-        return self._take(all_keys), self._take(all_values)
+    def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, masks: Masks) -> Tensor:
+        if len(self._caches) == 1:  # takes half as long
+            self._runs[0].append(layer, key, value)
+            return self._runs[0].attend(layer, query, masks[0])
+        keys, values = self._pool.buffer[layer]
+        keys[self._slots, :, self._lengths] = key[:, :, 0]
+        values[self._slots, :, self._lengths] = value[:, :, 0]
+        parts = zip(self._rows, self._runs, masks, strict=True)
+        return torch.cat([run.attend(layer, query[rows], mask) for rows, run, mask in parts])
 
     def advance(self, count: int) -> None:
         for cache in self._caches:
             cache.advance(count)
-
-    def _take(self, buffer: Tensor) -> Tensor:
-        held = buffer[:, :, : self._keys_held]
-        return held[self._run] if self._run else held.index_select(0, self._slots)
 
 
 def _zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Tensor:
@@ -156,15 +184,3 @@ def _zeros(shape: Sequence[int], dtype: torch.dtype, device: torch.device) -> Te
     if device.type != "cpu":
         return torch.zeros(*shape, dtype=dtype, device=device)
     return torch.frombuffer(mmap(-1, math.prod(shape) * dtype.itemsize), dtype=dtype).view(*shape)
-
-
-def causal_mask(queries: int, keys: int, window: int | None, device: torch.device) -> Tensor | None:
-    """Say which keys each query sees ([queries, keys] bool, the queries being the last positions); None is the default.
-
-    The default: one query that sees all, or as many queries as keys and no window.
-    """
-    windowed = window is not None and keys > window
-    if not windowed and queries in (1, keys):
-        return None
-    distance = torch.arange(keys - queries, keys, device=device)[:, None] - torch.arange(keys, device=device)
-    return (distance >= 0) & (distance < window) if windowed else distance >= 0  # type: ignore[operator]

@@ -4,18 +4,15 @@ Takes rows of input embeddings [batch, positions, width], so that audio can stan
 logits from those. Parameter names are those of the published checkpoints, below `language_model.`.
 """
 
-from collections.abc import Sequence
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.cache import KeyValues, causal_mask
+from models.attention import additive, attend, causal, kept_dtype
+from models.cache import KeyValues, Masks
 from models.config import TextConfig
-from models.linear import joined, pack
-from models.rope import Rope, rotate
-
-Rotation = tuple[Tensor, Tensor]
+from models.linear import Linear, joined, pack
+from models.rope import Rope, neighbours, rotate
 
 
 class RMSNorm(nn.Module):
@@ -27,8 +24,11 @@ class RMSNorm(nn.Module):
         self.eps = eps
 
     def forward(self, x: Tensor) -> Tensor:
-        wide = x.float()
-        return self.weight * (wide * torch.rsqrt(wide.square().mean(-1, keepdim=True) + self.eps)).to(x.dtype)
+        if x.device.type != "cpu":
+            return F.rms_norm(x, self.weight.shape, self.weight, self.eps)
+        # A CPU has a kernel for layer norm only. Beside its negative a row's mean is 0, and what is left is this norm.
+        both = torch.cat((x, -x), -1)
+        return self.weight * F.layer_norm(both, both.shape[-1:], eps=self.eps)[..., : x.shape[-1]]
 
 
 class LanguageModel(nn.Module):
@@ -38,7 +38,7 @@ class LanguageModel(nn.Module):
         super().__init__()
         self.config = config
         self.model = Decoder(config)
-        self.lm_head: nn.Module | None = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
+        self.lm_head: Linear | None = None if config.tied else nn.Linear(config.width, config.vocabulary, bias=False)
 
     def embed(self, ids: Tensor) -> Tensor:
         """Look up input embeddings: [...] int64 on any device -> [..., width]."""
@@ -72,6 +72,7 @@ class LanguageModel(nn.Module):
         head = self.lm_head or joined([self.model.embed_tokens])
         assert head is not None  # only layers are quantised
         if (packed := pack(head)) is not head:
+            del self.lm_head
             self.lm_head = packed
 
 
@@ -87,16 +88,14 @@ class Decoder(nn.Module):
 
     def forward(self, rows: Tensor, cache: KeyValues | None) -> Tensor:
         count, device = rows.shape[1], rows.device
-        positions = cache.positions(count, device) if cache else torch.arange(count, device=device)
-        cosine, sine = self.rope(positions, rows.dtype)
-        rotation = cosine.unsqueeze(-3), sine.unsqueeze(-3)  # for every head
-        masks: dict[int | None, Tensor | None] = {}  # one per kind of layer
+        rotation = self.rope(cache.positions(count, device) if cache else torch.arange(count, device=device))
+        masks: dict[int | None, Masks] = {}  # one per kind of layer
         for layer in self.layers:
             assert isinstance(layer, Layer)
             window = layer.self_attn.window
             if window not in masks:
-                mask = cache.mask(count, window, device) if cache else causal_mask(count, count, window, device)
-                masks[window] = None if mask is None else additive(mask, rows.dtype)
+                seen = cache.masks(count, window, device) if cache else [causal(count, count, window, device)]
+                masks[window] = [additive(mask, kept_dtype(rows.dtype, device)) for mask in seen]
             rows = layer(rows, rotation, masks[window], cache)
         if cache is not None:
             cache.advance(count)
@@ -114,8 +113,8 @@ class Layer(nn.Module):
         self.post_attention_layernorm = RMSNorm(config.width, config.eps)
         self.mlp = FeedForward(config)
 
-    def forward(self, rows: Tensor, rotation: Rotation, mask: Tensor | None, cache: KeyValues | None) -> Tensor:
-        rows = rows + self.self_attn(self.input_layernorm(rows), rotation, mask, cache)
+    def forward(self, rows: Tensor, rotation: Tensor, masks: Masks, cache: KeyValues | None) -> Tensor:
+        rows = rows + self.self_attn(self.input_layernorm(rows), rotation, masks, cache)
         out: Tensor = rows + self.mlp(self.post_attention_layernorm(rows))
         return out
 
@@ -127,20 +126,21 @@ class FeedForward(nn.Module):
         super().__init__()
         self.gate_proj = nn.Linear(config.width, config.feedforward, bias=config.mlp_bias)
         self.up_proj = nn.Linear(config.width, config.feedforward, bias=config.mlp_bias)
-        self.down_proj: nn.Module = nn.Linear(config.feedforward, config.width, bias=config.mlp_bias)
-        self.gate_up_proj: nn.Module | None = None
+        self.down_proj: Linear = nn.Linear(config.feedforward, config.width, bias=config.mlp_bias)
+        self.gate_up_proj: Linear | None = None
 
     def forward(self, x: Tensor) -> Tensor:
         gate, up = self.gate_up_proj(x).chunk(2, -1) if self.gate_up_proj else (self.gate_proj(x), self.up_proj(x))
-        out: Tensor = self.down_proj(F.silu(gate) * up)
-        return out
+        return self.down_proj(F.silu(gate) * up)
 
     def fuse(self) -> None:
         """Join gate and up, as `LanguageModel.fuse` says."""
         if self.gate_up_proj is None and (fused := joined([self.gate_proj, self.up_proj])):
             self.gate_up_proj = pack(fused)
             del self.gate_proj, self.up_proj
-        self.down_proj = pack(self.down_proj)
+        packed = pack(self.down_proj)
+        del self.down_proj
+        self.down_proj = packed
 
 
 class Attention(nn.Module):
@@ -155,56 +155,48 @@ class Attention(nn.Module):
         self.q_proj = nn.Linear(config.width, queries, bias=config.attention_bias)
         self.k_proj = nn.Linear(config.width, keys, bias=config.attention_bias)
         self.v_proj = nn.Linear(config.width, keys, bias=config.attention_bias)
-        self.o_proj: nn.Module = nn.Linear(queries, config.width, bias=config.attention_bias)
-        self.qkv_proj: nn.Module | None = None
-        self._sizes = [queries, keys, keys]
+        self.o_proj: Linear = nn.Linear(queries, config.width, bias=config.attention_bias)
+        self.qkv_proj: Linear | None = None
+        self._heads, self._kv_heads = config.heads, config.kv_heads
         if config.head_norm:
-            self.q_norm: nn.Module = RMSNorm(config.head_size, config.eps)
-            self.k_norm: nn.Module = RMSNorm(config.head_size, config.eps)
-        else:
-            self.q_norm = self.k_norm = nn.Identity()
+            self.q_norm = RMSNorm(config.head_size, config.eps)
+            self.k_norm = RMSNorm(config.head_size, config.eps)
+        self._head_norm = config.head_norm
 
-    def forward(self, x: Tensor, rotation: Rotation, mask: Tensor | None, cache: KeyValues | None) -> Tensor:
-        query, key, value = (part.view(*x.shape[:2], -1, self.head_size) for part in self._project(x))
-        query = rotate(self.q_norm(query).transpose(1, 2), rotation)
-        key = rotate(self.k_norm(key).transpose(1, 2), rotation)
-        value = value.transpose(1, 2)
-        if cache is not None:
-            key, value = cache.append(self.index, key, value)
-        out: Tensor = self.o_proj(attend(query, key, value, mask).transpose(1, 2).flatten(2))
-        return out
+    def forward(self, x: Tensor, rotation: Tensor, masks: Masks, cache: KeyValues | None) -> Tensor:
+        turning, value = self._project(x)
+        kept = kept_dtype(x.dtype, x.device)
+        turned = rotate(turning, rotation).to(kept).transpose(1, 2)
+        query, key, value = turned[:, : self._heads], turned[:, self._heads :], value.to(kept).transpose(1, 2)
+        mixed = cache.attend(self.index, query, key, value, masks) if cache else attend(query, key, value, masks[0])
+        return self.o_proj(mixed.transpose(1, 2).flatten(2).to(x.dtype))
 
     def fuse(self) -> None:
-        """Join queries, keys and values, as `LanguageModel.fuse` says."""
+        """Join queries, keys and values, as `LanguageModel.fuse` says; what turns as a pair then comes out side by side."""
         if self.qkv_proj is None and (fused := joined([self.q_proj, self.k_proj, self.v_proj])):
+            end = (self._heads + self._kv_heads) * self.head_size
+            for parameter in fused.parameters():
+                by_head = parameter.data[:end].view(-1, self.head_size, *parameter.shape[1:])
+                parameter.data[:end] = neighbours(by_head, 1).flatten(0, 1)
+            if self._head_norm:
+                for norm in (self.q_norm, self.k_norm):
+                    norm.weight.data = neighbours(norm.weight.data)
             self.qkv_proj = pack(fused)
             del self.q_proj, self.k_proj, self.v_proj
-        self.o_proj = pack(self.o_proj)
+        packed = pack(self.o_proj)
+        del self.o_proj
+        self.o_proj = packed
 
-    def _project(self, x: Tensor) -> Sequence[Tensor]:
-        if self.qkv_proj is not None:
-            return self.qkv_proj(x).split(self._sizes, -1)  # type: ignore[no-any-return]
-        return self.q_proj(x), self.k_proj(x), self.v_proj(x)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor, mask: Tensor | None) -> Tensor:
-    """Mix values: queries [batch, heads, n, head size], keys and values [batch, kv heads, m, head size] -> as the queries.
-
-    Without a mask a single query sees every key, several are plainly causal. Else the queries that share a key stand
-    under one another as further positions: no kernel then copies the keys for them, which costs most of the time on a CPU.
-    """
-    batch, heads, count, size = query.shape
-    if mask is None and count > 1:
-        return F.scaled_dot_product_attention(query, key, value, is_causal=True, enable_gqa=True)
-    shared = heads // key.shape[1]
-    if mask is not None and count > 1:
-        mask = mask.repeat(*[1] * (mask.ndim - 2), shared, 1)
-    grouped = query.reshape(batch, key.shape[1], shared * count, size)
-    if shared * count == 1 and query.device.type == "cpu":  # its kernel takes a third of the time for two
-        return F.scaled_dot_product_attention(grouped.repeat(1, 1, 2, 1), key, value, mask)[:, :, :1]
-    return F.scaled_dot_product_attention(grouped, key, value, mask).view(batch, heads, count, size)
-
-
-def additive(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Turn what may be seen into what is added to the scores."""
-    return torch.zeros(mask.shape, dtype=dtype, device=mask.device).masked_fill_(~mask, float("-inf"))
+    def _project(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """Give queries with keys, in neighbouring pairs, and values: [batch, positions, heads, head size]."""
+        split = (*x.shape[:2], -1, self.head_size)
+        if self.qkv_proj is None:
+            query, key, value = (project(x).view(split) for project in (self.q_proj, self.k_proj, self.v_proj))
+            if self._head_norm:
+                query, key = self.q_norm(query), self.k_norm(key)
+            return neighbours(torch.cat((query, key), 2)), value
+        heads, turning = self.qkv_proj(x).view(split), self._heads + self._kv_heads
+        if not self._head_norm:
+            return heads[:, :, :turning], heads[:, :, turning:]
+        query, key = self.q_norm(heads[:, :, : self._heads]), self.k_norm(heads[:, :, self._heads : turning])
+        return torch.cat((query, key), 2), heads[:, :, turning:]

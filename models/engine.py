@@ -87,7 +87,7 @@ class Engine:
         at_work = [
             request for request in self._active if _urgency(request) < Priority.OFF_PATH or urgent == Priority.OFF_PATH
         ]
-        answering = [request for request in at_work if not request.pending]
+        answering = sorted((request for request in at_work if not request.pending), key=_slot)
         if prompts := [request for request in at_work if request.pending]:
             self._guard([min(prompts, key=_urgency)], self._prefill)
         if answering and not self._guard(answering, self._decode):
@@ -177,6 +177,10 @@ class Engine:
 
 def _urgency(request: Request) -> Priority:
     return request.options.priority
+
+
+def _slot(request: Request) -> int:
+    return request.tape.slot if request.tape else -1
 
 
 def _said(request: Request, model: Model) -> Tensor:

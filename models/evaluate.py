@@ -14,11 +14,11 @@ from typing import Any, Literal
 import numpy as np
 from tqdm import tqdm
 
-from models.distill.forms import instruction
+from models.distill.forms import instruction, question
 from models.distill.records import BadSampleError, Record, read_audio
 from models.distill.sources import Manifest
 from models.distill.tally import Tally
-from models.inputs import LONGEST, PLACEHOLDER, InputError
+from models.inputs import LONGEST, InputError
 from models.model import Model
 
 Task = Literal["transcribe", "translate", "answer"]
@@ -127,8 +127,7 @@ def _question(record: Record, setting: Setting) -> str:
         case "translate":
             return instruction("translation", target=record.target)
         case "answer":
-            asked = record.question
-            return asked if PLACEHOLDER in asked else f"{asked}\n\n{PLACEHOLDER}".strip()
+            return question(record)
 
 
 def _ask(model: Model, record: Record, setting: Setting) -> Answer:
@@ -145,7 +144,7 @@ def _ask(model: Model, record: Record, setting: Setting) -> Answer:
     return Answer(
         name=record.name,
         language=record.target if setting.task == "translate" else record.language,
-        expected=record.answer,
+        expected=(record.answer or "").strip(),
         given=given.strip(),
         first_ms=1000 * ((first or ended) - started),
         tokens=tokens,

@@ -54,7 +54,10 @@ def _hear(model: Model, request: Request, window: Window) -> Tensor:
 
 
 def decode(model: Model, pool: Pool, requests: Sequence[Request]) -> Tensor:
-    """Put the newest token of each answer on its tape; gives the logits after it, [requests, vocabulary]."""
+    """Put the newest token of each answer on its tape; gives the logits after it, [requests, vocabulary].
+
+    The requests are in the order of their slots.
+    """
     tapes = [request.tape for request in requests if request.tape]
     batch = Batch(pool, [tape.slot for tape in tapes], [tape.cache for tape in tapes])
     rows = model.language_model.embed(torch.tensor([request.made[-1:] for request in requests]))

@@ -1,9 +1,11 @@
 """Linear layers as inference wants them: joined where they share an input, and laid out for the processor."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor, nn
+
+Linear = Callable[[Tensor], Tensor]
 
 
 def joined(layers: Sequence[nn.Linear | nn.Embedding]) -> nn.Linear | None:
@@ -21,25 +23,24 @@ def joined(layers: Sequence[nn.Linear | nn.Embedding]) -> nn.Linear | None:
     return fused
 
 
-class PackedLinear(nn.Module):
+class PackedLinear:
     """A linear layer whose bfloat16 weight oneDNN has already laid out for its kernels.
 
-    A plain one is laid out anew for every input, which doubles the time of a single row.
+    A plain one is laid out anew for every input, which doubles the time of a single row. It is no module, for at one
+    row what a module does around its work takes as long as a small layer.
     """
 
     def __init__(self, linear: nn.Linear) -> None:
-        super().__init__()
-        self.weight: Tensor
-        self.bias: Tensor | None
-        self.register_buffer("weight", torch.ops.mkldnn._reorder_linear_weight(linear.weight.data, 1))  # noqa: SLF001
-        self.register_buffer("bias", None if linear.bias is None else linear.bias.data)
+        self._weight = torch.ops.mkldnn._reorder_linear_weight(linear.weight.data, 1)  # noqa: SLF001
+        self._bias = None if linear.bias is None else linear.bias.data
+        self._apply = torch.ops.mkldnn._linear_pointwise.default  # noqa: SLF001 - what torch.compile emits
 
-    def forward(self, x: Tensor) -> Tensor:
-        out: Tensor = torch.ops.mkldnn._linear_pointwise(x, self.weight, self.bias, "none", [], "")  # noqa: SLF001 - what torch.compile emits
+    def __call__(self, x: Tensor) -> Tensor:
+        out: Tensor = self._apply(x, self._weight, self._bias, "none", [], "")
         return out
 
 
-def pack(linear: nn.Module) -> nn.Module:
+def pack(linear: Linear) -> Linear:
     """Lay a layer's weight out where that pays and is possible, on CPUs that compute in bfloat16; else give it back."""
     if not isinstance(linear, nn.Linear) or type(linear.weight.data) is not Tensor:
         return linear

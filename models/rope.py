@@ -8,11 +8,20 @@ from torch import Tensor
 from models.config import RopeConfig
 
 
-def rotate(x: Tensor, rotation: tuple[Tensor, Tensor]) -> Tensor:
-    """Apply rotary positions to [batch, heads, positions, head size]; the halves of a head are the pairs."""
-    cosine, sine = rotation
-    first, second = x.chunk(2, -1)
-    return x * cosine + torch.cat((-second, first), -1) * sine
+def rotate(x: Tensor, rotation: Tensor) -> Tensor:
+    """Turn [batch, positions, heads, head size] by [positions or batch, positions, 1, head size / 2]; neighbours are the pairs.
+
+    In float32, in which the result is: as complex numbers a pair takes one product.
+    """
+    pairs = torch.view_as_complex(x.float().view(*x.shape[:-1], -1, 2))
+    return torch.view_as_real(pairs * rotation).flatten(-2)
+
+
+def neighbours(halves: Tensor, dim: int = -1) -> Tensor:
+    """Bring pairs together along a head's dimension: published weights pair each element with the one half a head on."""
+    dim %= halves.ndim
+    shape = (*halves.shape[:dim], 2, -1, *halves.shape[dim + 1 :])
+    return halves.reshape(shape).transpose(dim, dim + 1).reshape(halves.shape)
 
 
 class Rope:
@@ -22,13 +31,12 @@ class Rope:
         self.frequencies = frequencies(config, head_size)
         self.scale = attention_scale(config)
 
-    def __call__(self, positions: Tensor, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
-        """Give cosine and sine of each position's angles: [...] -> [..., head size] both."""
+    def __call__(self, positions: Tensor) -> Tensor:
+        """Give the rotations of all heads at each position: [...] -> [..., 1, head size / 2] complex."""
         if self.frequencies.device != positions.device:
             self.frequencies = self.frequencies.to(positions.device)
-        angles = positions.float()[..., None] * self.frequencies
-        angles = torch.cat((angles, angles), -1)
-        return (angles.cos() * self.scale).to(dtype), (angles.sin() * self.scale).to(dtype)
+        angles = positions[..., None, None] * self.frequencies
+        return torch.complex(angles.cos() * self.scale, angles.sin() * self.scale)
 
 
 def frequencies(config: RopeConfig, head_size: int) -> Tensor:

@@ -1,6 +1,7 @@
 """The comparison of waits, on pauses that are made up; and once, marked slow, on speech."""
 
 import asyncio
+import itertools
 import json
 import math
 import random
@@ -10,33 +11,32 @@ import pytest
 from agent import tts
 from agent.bench import overlaps
 from agent.bench import turns as bench_turns
-from agent.bench.turns import Pause, _best, _compare, _cut
+from agent.bench.turns import FOR_DIGITS, FOR_SENTENCES, Pause, _best, _compare, _cut
 
 
 def calls(telling: float | None, seed: int = 1):
     """Pauses of callers with a tempo each, and probabilities whose log-odds lie so far either side of even, with a deviation of 2."""
     rng = random.Random(seed)
 
-    def pause(length):
+    def pause(length, speech):
         if telling is None:
-            return Pause(length, None)
+            return Pause(length, None, speech)
         odds = rng.gauss(telling if length == math.inf else -telling, 2)
-        return Pause(length, 1 / (1 + math.exp(-odds)))
+        return Pause(length, 1 / (1 + math.exp(-odds)), speech)
 
-    return [
-        [
-            [*(pause(min(max(rng.lognormvariate(tempo, 0.35), 0.2), 1.2)) for _ in range(3)), pause(math.inf)]
-            for _ in range(6)
-        ]
-        for tempo in (math.log(rng.uniform(0.25, 0.9)) for _ in range(12))
-    ]
+    def utterance(tempo):
+        ends = list(itertools.accumulate(rng.lognormvariate(0, 0.5) for _ in range(4)))
+        lengths = [min(max(rng.lognormvariate(tempo, 0.35), 0.2), 1.2) for _ in range(3)]
+        return [pause(length, speech) for length, speech in zip([*lengths, math.inf], ends, strict=True)]
+
+    return [[utterance(tempo) for _ in range(6)] for tempo in (math.log(rng.uniform(0.25, 0.9)) for _ in range(12))]
 
 
 def test_a_pause_that_is_waited_out_is_cut():
-    conversation = [[[Pause(0.4, None), Pause(0.9, None), Pause(math.inf, None)]]]
+    conversation = [[[Pause(0.4, None, 1), Pause(0.9, None, 2), Pause(math.inf, None, 3)]]]
     assert _cut(conversation, [[[0.5, 0.5, 0.5]]]) == 0.5
     assert _cut(conversation, [[[0.2, 0.2, 9.0]]]) == 1.0
-    assert _cut([[[Pause(math.inf, None)]]], [[[0.1]]]) == 0.0
+    assert _cut([[[Pause(math.inf, None, 1)]]], [[[0.1]]]) == 0.0
 
 
 def test_the_best_point_within_a_limit():
@@ -46,21 +46,21 @@ def test_the_best_point_within_a_limit():
 
 
 def test_a_fixed_silence_waits_what_it_says():
-    result = _compare(calls(None), "anything")
+    result = _compare(calls(None), FOR_SENTENCES)
     waits, cuts = zip(*result["vad"], strict=True)
     assert waits == bench_turns.FIXED
     assert list(cuts) == sorted(cuts, reverse=True)
 
 
-@pytest.mark.parametrize("expected", ["anything", "dictation"])
-def test_an_engine_that_can_tell_meets_the_targets(expected):
-    result = _compare(calls(2.0), expected)
+@pytest.mark.parametrize("question", [FOR_SENTENCES, FOR_DIGITS])
+def test_an_engine_that_can_tell_meets_the_targets(question):
+    result = _compare(calls(2.0), question)
     assert result["false_cutoff_ratio"] <= 1 / 3
     assert result["wait_ratio"] <= 1 / 2
 
 
 def test_an_engine_that_cannot_tell_does_no_harm():
-    result = _compare(calls(0.0), "anything")
+    result = _compare(calls(0.0), FOR_SENTENCES)
     assert result["false_cutoff_ratio"] < 1.2
     assert result["wait_ratio"] < 1.2
 

@@ -1,21 +1,23 @@
 """How long to wait, without audio: probabilities and pauses in, seconds out."""
 
 import itertools
+import math
 import random
 import statistics
+from statistics import NormalDist
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from agent.turns.endpointing import Endpointing, Judgement, expectation
+from agent.turns.endpointing import Endpointing, Experience, expectation
 from agent.turns.turn import TurnSettings
 
 SETTINGS = TurnSettings()
 
 
 def calibrated() -> Endpointing:
-    return Endpointing(Judgement(calibrated=True))
+    return Endpointing(Experience(calibrated=True))
 
 
 def test_without_evidence_the_wait_is_the_configured_silence():
@@ -34,6 +36,17 @@ def test_the_wait_falls_continuously_with_the_probability_between_its_bounds():
     assert (waits[0], waits[-1]) == (SETTINGS.max_silence, SETTINGS.min_silence)
     assert waits[100] > 0.9
     assert waits[900] == SETTINGS.min_silence
+
+
+@pytest.mark.parametrize("probability", [None, 0.3, 0.6])
+def test_the_wait_is_where_few_enough_pauses_would_be_longer(probability):
+    endpointing = calibrated()
+    endpointing.resumed(0.4, None)
+    wait, decision = endpointing.decide(SETTINGS, probability, at=0.2)
+    longer = 1 - NormalDist(math.log(decision.median), decision.spread).cdf(math.log(wait))
+    assert longer == pytest.approx(decision.allowed * math.exp(decision.evidence))
+    assert decision.at == 0.2
+    assert endpointing.decide(TurnSettings(adaptive=False, silence=0.7)) == (0.7, None)
 
 
 def test_the_callers_own_pauses_move_it():
@@ -68,12 +81,12 @@ def test_before_it_has_told_anything_it_is_not_believed(probability):
 
 
 def test_what_an_engine_proved_in_one_call_counts_in_the_next():
-    judgement = Judgement()
-    first = Endpointing(judgement)
+    experience = Experience()
+    first = Endpointing(experience)
     for _ in range(20):
         first.resumed(0.3, 0.1)
         first.ended(0.8)
-    assert Endpointing(judgement).wait(SETTINGS, 0.8) < 0.35
+    assert Endpointing(experience).wait(SETTINGS, 0.8) < 0.35
 
 
 @pytest.mark.parametrize("begin", [Endpointing, calibrated])
@@ -117,6 +130,49 @@ def test_dictation_is_waited_for_and_yes_is_not():
         expected: Endpointing(expected=expected).wait(SETTINGS) for expected in ("yes_or_no", "anything", "dictation")
     }
     assert list(waits.values()) == [pytest.approx(0.4), pytest.approx(0.5), pytest.approx(0.8)]
+
+
+def asked_for_a_number(experience: Experience) -> Endpointing:
+    endpointing = Endpointing(experience)
+    endpointing.expect("Thank you. What is your telephone number?")
+    return endpointing
+
+
+def test_a_calibrated_probability_is_not_believed_of_numbers():
+    endpointing = asked_for_a_number(Experience(calibrated=True))
+    assert endpointing.wait(SETTINGS, 0.99) == pytest.approx(0.8)
+
+
+def test_an_answer_shorter_than_others_to_the_question_is_waited_for():
+    experience, rng = Experience(), random.Random(3)
+    for _ in range(40):  # calls
+        asked_for_a_number(experience).ended(None, speech=rng.uniform(3.6, 4.4))
+    waits = [asked_for_a_number(experience).wait(SETTINGS, speech=speech) for speech in (1.5, 3.0, 4.0, 6.0)]
+    assert waits == sorted(waits, reverse=True)
+    assert waits[0] > 1.0
+    assert waits[2] < 0.8, "shorter than without an idea of its length"
+
+
+def test_how_long_other_questions_answers_are_says_nothing():
+    experience = Experience()
+    for _ in range(10):
+        asked_for_a_number(experience).ended(None, speech=4.0)
+    other = Endpointing(experience)
+    other.expect("And your account number?")
+    assert other.wait(SETTINGS, speech=1.0) == pytest.approx(Endpointing(expected="dictation").wait(SETTINGS), abs=0.1)
+    other.expect("What else?")
+    assert other.wait(SETTINGS, speech=1.0) == pytest.approx(SETTINGS.silence)
+
+
+def test_a_caller_who_says_it_slowly_is_known_by_his_second_number():
+    experience = Experience()
+    for _ in range(40):
+        asked_for_a_number(experience).ended(None, speech=4.0)
+    slow = asked_for_a_number(experience)
+    before = slow.wait(SETTINGS, speech=5.0)
+    for _ in range(4):
+        slow.ended(None, speech=7.0)
+    assert slow.wait(SETTINGS, speech=5.0) > before + 0.2
 
 
 @pytest.mark.parametrize(

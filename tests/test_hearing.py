@@ -81,7 +81,7 @@ def adaptive(**fields):
 
 
 def test_what_the_engine_thinks_decides_how_long_the_pause_may_last():
-    for probability, wait in ((0.99, 0.25), (None, 0.5)):
+    for probability, wait in ((0.99, 0.2), (None, 0.5)):
         hearing = Hearing(LevelVAD(), adaptive())
         events = []
         for frame in np.split(np.concatenate([tone(1), silence(1)]), 100):
@@ -92,6 +92,7 @@ def test_what_the_engine_thinks_decides_how_long_the_pause_may_last():
         ended = events[-1]
         assert isinstance(ended, TurnEnded)
         assert (ended.silence, hearing.end_of_turn) == (pytest.approx(wait), probability)
+        assert hearing.pauses[-1].decision.at == pytest.approx(SETTINGS.pause, abs=0.02)
 
 
 def test_a_judgement_outside_a_pause_does_not_outlast_it():

@@ -2,6 +2,7 @@
 
 import asyncio
 import base64
+import io
 import json
 import stat
 from dataclasses import asdict
@@ -16,7 +17,7 @@ from agent import tts, vad
 from agent.__main__ import main
 from agent.audio import INPUT_RATE, Frame
 from agent.caller.peer import call as call_server
-from agent.edge.recording import Recording, make_room, recorded, without_secrets
+from agent.edge.recording import Recording, make_room, recorded, turn_sound, without_secrets
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime.events import SpeechStarted
 from agent.simulation.call import opening
@@ -71,6 +72,18 @@ def test_both_sides_are_on_one_time_line(tmp_path):
     assert np.array_equal(sound[:, 0], np.concatenate(caller.said))
     spans = [(start - 0.02, end - 0.02) for start, end in audible(sound[:, 1])]  # a frame is heard once it has left
     assert np.allclose(spans, caller.audible(), atol=0.021)
+
+
+def test_a_turn_is_both_sides_from_its_first_syllable_to_the_end_of_its_answer(tmp_path):
+    keep(tmp_path)
+    sound, _ = soundfile.read(io.BytesIO(turn_sound(tmp_path / "call", "resp_5")), dtype="int16")
+    [(start, end)] = audible(sound[:, 0])
+    assert start < 0.32, "the padding of a turn"
+    assert end - start == pytest.approx(1.0, abs=0.05)
+    [(_, stopped), (answered, _)] = audible(sound[:, 1])
+    assert stopped < end, "the answer that was interrupted"
+    assert answered - end == pytest.approx(0.52, abs=0.05), "the wait is heard as it was"
+    assert turn_sound(tmp_path / "call", "resp_9") is None
 
 
 def test_events_and_traces_have_the_same_time_line(tmp_path):
@@ -226,11 +239,23 @@ def test_what_is_no_recording_is_told(tmp_path, capsys):
 
 async def test_a_server_records_its_calls_when_it_is_told_to(tmp_path):
     question = np.repeat(tone(0.6), 3)
-    async with (
-        serving(record=tmp_path / "kept", turn=TurnSettings(silence=0.2)) as (_, url),
-        call_server(url) as caller,
-    ):
-        await caller.ask(question, 10)
+    async with serving(record=tmp_path / "kept", turn=TurnSettings(silence=0.2)) as (server, url):
+        async with call_server(url) as caller, aiohttp.ClientSession(url) as http:
+            await caller.ask(question, 10)
+            [trace] = server.stages.traces
+            address = f"/traces/{trace.call}/{trace.response}.wav"
+            refusal = await (await http.get(address)).json()
+            assert "when the call is over" in refusal["error"]["message"]
+        async with aiohttp.ClientSession(url) as http:
+            while server.calls:
+                await asyncio.sleep(0.01)
+            response = await http.get(address)
+            assert (response.status, response.content_type) == (200, "audio/wav")
+            turn, _ = soundfile.read(io.BytesIO(await response.read()), dtype="int16")
+            assert audible(turn[:, 0])
+            assert audible(turn[:, 1])
+            assert (await http.get(f"/traces/{trace.call}/other.wav")).status == 404
+            assert (await http.get("/traces/other/resp_1.wav")).status == 404
     [folder] = (tmp_path / "kept").iterdir()
     sound, _ = soundfile.read(folder / "call.wav", dtype="int16")
     (asked, _), *_ = audible(sound[:, 0])

@@ -65,6 +65,7 @@ async def test_a_page_that_was_reloaded_in_the_middle_of_an_answer_hears_the_res
             assert created["session"]["id"] == place.rpartition("/")[2]
             shown = [event["item"]["role"] for event in events(second, "conversation.item.added")]
             assert shown == ["user", "assistant"]
+            assert kinds.index("output_audio_buffer.started") < kinds.index("output_audio_buffer.stopped")
             answer = await second.ask(QUESTION, 10)
             assert answer.transcript == "Yes."
         assert len(server.calls) == 1, "it waits again"

@@ -2,7 +2,7 @@
 
 import pytest
 
-from agent.traces.trace import STAGES, Budget, Ear, Pause, Trace, full_json
+from agent.traces.trace import STAGES, Budget, Decision, Ear, Pause, Trace, full_json
 
 EAR = Ear(clock_error_ms=1.5, round_trip_ms=20)
 
@@ -145,7 +145,8 @@ def test_what_clients_are_told():
 def test_what_reports_are_told_counts_from_the_last_syllable():
     trace = turn()
     trace.report(9.98, 10.55, EAR)
-    trace.pauses = (Pause(8.0, 0.5, 0.2, "dictation", 0.3), Pause(10.0, 0.4, 0.9, "anything"))
+    decision = Decision(at=0.18, median=0.3, spread=0.6, evidence=1.23456, allowed=0.2)
+    trace.pauses = (Pause(8.0, 0.5, 0.2, "dictation", 0.3, decision), Pause(10.0, 0.4, 0.9, "anything"))
     trace.withdrawn = ({"started": 8.15, "first_token": 8.2, "done": 8.3},)
     told = full_json(trace, Budget(voice_to_voice=0.5))
     assert told["marks"]["spoken"] == 0
@@ -156,6 +157,7 @@ def test_what_reports_are_told_counts_from_the_last_syllable():
         "length_ms": 300,
         "end_of_turn": 0.2,
         "expected": "dictation",
+        "decision": {"at_ms": 180, "median_ms": 300.0, "spread": 0.6, "evidence": 1.235, "allowed": 0.2},
     }
     assert told["withdrawn"] == [{"started": -1830, "first_token": -1780, "done": -1680}]
     assert (told["over"], told["ear"]["clock_error_ms"]) == ("network", 1.5)

@@ -48,6 +48,13 @@ async def test_history_newest_last_filtered_and_limited():
         assert len(await (await http.get("/traces?agent=reception&model=demo&outcome=completed")).json()) == 5
 
 
+async def test_a_server_that_records_nothing_says_so():
+    async with asking() as (_, http):
+        status, details = await error(await http.get("/traces/call_1/resp_1.wav"))
+        assert status == 404
+        assert "--record" in details["message"]
+
+
 @pytest.mark.parametrize(
     ("query", "param"), [("limit=-1", "limit"), ("colour=red", "colour"), ("format=xml", "format")]
 )

@@ -22,15 +22,15 @@ from pathlib import Path
 import numpy as np
 
 from agent import engine, tts, vad, wav
-from agent.audio import INPUT_RATE, Samples
+from agent.audio import INPUT_RATE, Resampler, Samples
 from agent.bench import overlaps
 from agent.config import DEMO_MODEL, INSTRUCTIONS
 from agent.conversation import Audio, Message, Text
 from agent.engine import Engine
-from agent.turns.endpointing import Endpointing, Expected, Judgement
+from agent.turns.endpointing import Endpointing, Experience
 from agent.turns.turn import TurnDetector, TurnEnded, TurnPaused, TurnResumed, TurnSettings
 
-CALLERS, UTTERANCES = 12, 6
+CALLERS, UTTERANCES = 24, 6
 """In each set, and of each caller."""
 
 SHORTEST, LONGEST = 0.2, 1.2
@@ -40,6 +40,9 @@ FIXED = (0.2, 0.3, 0.5, 0.8)
 """Silences of the detectors that decide by nothing else."""
 
 SILENCES = tuple(round(0.15 * 1.1**step, 3) for step in range(32))
+
+FOR_DIGITS, FOR_SENTENCES = "What is your number?", "How can I help you?"
+"""What the agent asks."""
 
 VOICES = ("en-us", "en-gb-x-rp", "en-us+f3", "en-gb-x-rp+f2")
 
@@ -66,6 +69,8 @@ class Pause:
     length: float
     """Seconds until the caller went on; infinite at the end."""
     end_of_turn: float | None
+    speech: float
+    """Seconds that the caller spoke before it, without the pauses."""
 
 
 Calls = list[list[list[Pause]]]
@@ -99,10 +104,8 @@ async def _measure(options: argparse.Namespace) -> tuple[dict[str, dict[str, obj
     judge = None if options.model == "none" else engine.load(options.model, "judge", "auto", 1)
     results = {}
     if options.digits:
-        results["digits"] = _compare(
-            await _listen(_numbers(options.digits), "What is your number?", judge), "dictation"
-        )
-    results["sentences"] = _compare(await _listen(await _sentences(), "How can I help you?", judge), "anything")
+        results["digits"] = _compare(await _listen(_numbers(options.digits), FOR_DIGITS, judge), FOR_DIGITS)
+    results["sentences"] = _compare(await _listen(await _sentences(), FOR_SENTENCES, judge), FOR_SENTENCES)
     return results, await overlaps.measure([tts.load(name) for name in VOICES])
 
 
@@ -127,12 +130,19 @@ async def _sentences() -> list[list[list[Samples]]]:
     rng = random.Random(2)  # noqa: S311
     voices = [tts.load(name) for name in VOICES]
     return [
-        [
-            [await tts.recording(voices[caller % len(voices)], part, INPUT_RATE) for part in sentence]
-            for sentence in rng.sample(SENTENCES, UTTERANCES)
-        ]
+        [await _hesitant(voices[caller % len(voices)], sentence) for sentence in rng.sample(SENTENCES, UTTERANCES)]
         for caller in range(CALLERS)
     ]
+
+
+async def _hesitant(voice: tts.TTS, parts: Sequence[str]) -> list[Samples]:
+    """The parts of a sentence that is said as one, so that the voice does not fall where the caller hesitates."""
+    spoken = [speech async for speech in voice.synthesize(" ".join(parts))]
+    starts = np.cumsum([0, *(speech.samples.size for speech in spoken)])
+    ends = [start + word.sample for start, speech in zip(starts, spoken, strict=False) for word in speech.words]
+    samples = np.concatenate([speech.samples for speech in spoken])
+    cuts = [ends[words - 1] for words in np.cumsum([len(part.split()) for part in parts[:-1]])]
+    return [Resampler(voice.rate, INPUT_RATE)(part, last=True) for part in np.split(samples, cuts)]
 
 
 async def _listen(callers: list[list[list[Samples]]], question: str, judge: Engine | None) -> Calls:
@@ -162,17 +172,19 @@ def _spoken(parts: Sequence[Samples], tempo: float, rng: random.Random) -> Sampl
 async def _pauses(samples: Samples, question: str, detect: vad.VAD, judge: Engine | None) -> list[Pause]:
     """The pauses of one utterance [n]; the detector never ends the turn before the stream does."""
     detector = TurnDetector(TurnSettings(silence=60.0))
-    margin, found, probability = round(detector.settings.pause * INPUT_RATE), [], None
+    margin, found, probability, speech = round(detector.settings.pause * INPUT_RATE), list[Pause](), None, 0.0
     for start in range(0, samples.size - detect.window + 1, detect.window):
         match detector.push(detect.window, detect(samples[start : start + detect.window])):
             case TurnPaused(start=begin, speech_end=end):
                 heard = samples[begin : end + margin]
+                silences = detector.settings.padding + sum(pause.length for pause in found)
+                speech = (end - begin) / INPUT_RATE - silences
                 probability = (await judge.prefill(_asked(question, heard))).end_of_turn if judge else None
             case TurnResumed(silence=silence):
-                found.append(Pause(silence, probability))
+                found.append(Pause(silence, probability, speech))
             case TurnEnded() | None | _:
                 pass
-    return [*found, Pause(math.inf, probability)]
+    return [*found, Pause(math.inf, probability, speech)]
 
 
 def _asked(question: str, heard: Samples) -> tuple[Message, ...]:
@@ -183,13 +195,13 @@ def _asked(question: str, heard: Samples) -> tuple[Message, ...]:
     )
 
 
-def _compare(calls: Calls, expected: Expected) -> dict[str, object]:
+def _compare(calls: Calls, question: str) -> dict[str, object]:
     """Both kinds of points, (median wait in seconds, share of the pauses inside utterances that were cut), and their ratios."""
-    settings = replace(TurnSettings(), min_silence=0.15)
+    settings = TurnSettings()
     fixed = [(silence, _cut(calls, [[[silence] * len(u) for u in call] for call in calls])) for silence in FIXED]
     policy = []
     for silence in SILENCES:
-        waits = _policy(calls, replace(settings, silence=silence), expected)
+        waits = _policy(calls, replace(settings, silence=silence), question)
         policy.append((statistics.median(u[-1] for call in waits for u in call), _cut(calls, waits)))
     at_300 = _best(policy, fixed[1][0])
     at_800 = _best([(cut, wait) for wait, cut in policy], fixed[3][1])
@@ -207,19 +219,20 @@ def _best(points: list[tuple[float, float]], limit: float) -> float:
     return min((second for first, second in points if first <= limit), default=min(points)[1])
 
 
-def _policy(calls: Calls, settings: TurnSettings, expected: Expected) -> list[list[list[float]]]:
+def _policy(calls: Calls, settings: TurnSettings, question: str) -> list[list[list[float]]]:
     """What the policy waits in each pause, learning from those before."""
-    judgement, waits = Judgement(), []
+    experience, waits = Experience(), []
     for call in calls:
-        endpointing = Endpointing(judgement, expected)
+        endpointing = Endpointing(experience)
+        endpointing.expect(question)
         waits.append([[_wait(endpointing, settings, pause) for pause in utterance] for utterance in call])
     return waits
 
 
 def _wait(endpointing: Endpointing, settings: TurnSettings, pause: Pause) -> float:
-    wait = endpointing.wait(settings, pause.end_of_turn)
+    wait = endpointing.wait(settings, pause.end_of_turn, pause.speech)
     if pause.length == math.inf:
-        endpointing.ended(pause.end_of_turn)
+        endpointing.ended(pause.end_of_turn, pause.speech)
     else:
         endpointing.resumed(pause.length, pause.end_of_turn)
     return wait

@@ -1,4 +1,4 @@
-"""The data channel `oai-events`: events of the Realtime protocol as JSON texts, one per message.
+"""The data channel of a call: events of the Realtime protocol as JSON texts, one per message, or in another dialect's form.
 
 Events sent before the channel opens wait for it. When a caller comes back with another channel, he is sent nothing before the
 `session.created` with which the session answers `Returned`. Both directions are bounded: a client that sends faster than it is served gets an
@@ -8,8 +8,9 @@ error, one that does not read loses the call. Nothing here waits, so that clean-
 import asyncio
 import itertools
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import Protocol
 
 from aiortc import RTCDataChannel
 
@@ -33,12 +34,50 @@ MAX_WATCHERS = 8
 """Second connections to one call."""
 
 
+class Dialect(Protocol):
+    """How events are written on a data channel."""
+
+    label: str
+    """The channel's name."""
+
+    def read(self, text: str) -> Sequence[ClientEvent]:
+        """The events of a client's message. Raises EventError."""
+
+    def refuse(self, error: EventError, text: str) -> Error:
+        """The answer to a message that `read` refused."""
+
+    def write(self, event: ServerEvent, event_id: str) -> Iterable[str]:
+        """The messages of an event."""
+
+
+class Realtime:
+    """Implements `Dialect`: each event is a message as it is."""
+
+    label = LABEL
+
+    def read(self, text: str) -> Sequence[ClientEvent]:
+        """One event. Raises EventError."""
+        return (parse(text),)
+
+    def refuse(self, error: EventError, text: str) -> Error:
+        """With the client's `event_id`."""
+        return refuse(error, text)
+
+    def write(self, event: ServerEvent, event_id: str) -> Iterable[str]:
+        """One message."""
+        return (serialise(event, event_id),)
+
+
+REALTIME = Realtime()
+
+
 class EventChannel:
     """One call's events; `attach` gives it its channel once the client has opened that."""
 
-    def __init__(self, hang_up: Callable[[], None]) -> None:
+    def __init__(self, hang_up: Callable[[], None], dialect: Dialect = REALTIME) -> None:
         """`hang_up` is called when the client stops reading."""
         self._hang_up = hang_up
+        self._dialect = dialect
         self._channel: RTCDataChannel | None = None
         self._received: asyncio.Queue[ClientEvent | Returned | None] = asyncio.Queue()
         self._waiting: list[str] = []
@@ -51,11 +90,11 @@ class EventChannel:
 
     def attach(self, channel: RTCDataChannel) -> bool:
         """Take the channel that the client opened; other labels, and a second one, are left alone."""
-        if channel.label != LABEL or self._channel or self._closed:
+        if channel.label != self._dialect.label or self._channel or self._closed:
             return False
 
         def message(text: str | bytes) -> None:
-            if error := self.take(text):
+            if error := self.take(text, self._dialect):
                 self.send(error)
 
         self._channel = channel
@@ -87,11 +126,14 @@ class EventChannel:
             self._session = event.session
         if self._channel and isinstance(event, SessionCreated):
             self._away = False
-        text = serialise(event, f"event_{next(self._numbers)}")
+        event_id = f"event_{next(self._numbers)}"
         if not self._away:
-            self._send(text)
-        for watcher in self._watchers:
-            watcher.put(text)
+            for text in self._dialect.write(event, event_id):
+                self._send(text)
+        if self._watchers:
+            text = serialise(event, event_id)
+            for watcher in self._watchers:
+                watcher.put(text)
 
     @property
     def full(self) -> bool:
@@ -111,14 +153,23 @@ class EventChannel:
         finally:
             self._watchers.discard(watcher)
 
-    def take(self, message: str | bytes) -> Error | None:
-        """Queue a client's event; what is answered instead, when it cannot be taken."""
+    def take(self, message: str | bytes, dialect: Dialect = REALTIME) -> Error | None:
+        """Queue a client's events; what is answered instead, when they cannot be taken."""
         if self._closed:
             return None
+        text = "" if isinstance(message, bytes) else message
         try:
-            self._received.put_nowait(self._read(message))
+            if isinstance(message, bytes):
+                raise EventError("invalid_event", "Events are sent as text, not as binary messages.")
+            if self._received.qsize() >= MAX_QUEUED_EVENTS:
+                raise EventError(
+                    "rate_limit_exceeded",
+                    f"{MAX_QUEUED_EVENTS} events are waiting to be handled; this one was dropped.",
+                )
+            for event in dialect.read(text):
+                self._received.put_nowait(event)
         except EventError as error:
-            return refuse(error, message)
+            return dialect.refuse(error, text)
         return None
 
     def press(self, keys: str) -> None:
@@ -149,12 +200,3 @@ class EventChannel:
             if self._channel.bufferedAmount > MAX_BUFFERED_BYTES:
                 logger.warning("hung up: the client does not read its events")
                 self._hang_up()
-
-    def _read(self, message: str | bytes) -> ClientEvent:
-        if isinstance(message, bytes):
-            raise EventError("invalid_event", "Events are sent as text, not as binary messages.")
-        if self._received.qsize() >= MAX_QUEUED_EVENTS:
-            raise EventError(
-                "rate_limit_exceeded", f"{MAX_QUEUED_EVENTS} events are waiting to be handled; this one was dropped."
-            )
-        return parse(message)

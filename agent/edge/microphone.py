@@ -103,7 +103,7 @@ class Microphone:
     def _tick(self, due: float) -> None:
         now = self._loop.time()
         if now - due > STALL_SECONDS and self._put_off < MAX_PUT_OFF:
-            # What was sent during a stall is read first: the loop takes one packet from a socket at a time, timers between them.
+            # What was sent during a stall is read first; it still has to pass through aiortc's tasks.
             self._put_off += 1
             self._arm(now + STALL_SECONDS)
             return

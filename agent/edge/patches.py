@@ -1,9 +1,9 @@
 """Every place where we reach into aiortc 1.16 and aioice 0.13 beyond their public interface.
 
 `tests/edge/test_patches.py` fails when one of them changes; pyproject.toml pins the versions. Importing this module changes
-four things for the whole process: which addresses a peer connection offers (only within `offer_addresses`, and 127.0.0.1 where the
-machine has no other), how soon a vanished peer is noticed, that the time of its last datagram is kept, and that telephone events are
-offered and taken.
+five things for the whole process: which addresses a peer connection offers (only within `offer_addresses`, and 127.0.0.1 where the
+machine has no other), how soon a vanished peer is noticed, that the time of its last datagram is kept, that all datagrams that wait are
+read at once, and that telephone events are offered and taken.
 """
 
 import asyncio
@@ -28,6 +28,15 @@ CONSENT_INTERVAL = 0.5
 
 CONSENT_FAILURES = 8
 """Checks in a row without an answer that end a connection: after 7.2 to 8.8 s, where aioice's own 5 s and 6 make 31 s."""
+
+FIRST_MEDIA = 128
+"""First byte from which a datagram is RTP or RTCP (RFC 7983, section 7)."""
+
+MAX_AT_ONCE = 64
+"""Datagrams that are read from one socket before the others have their turn: more than a second of sound."""
+
+MAX_DATAGRAM = 65_536
+"""Bytes."""
 
 _addresses: ContextVar[Sequence[str] | None] = ContextVar("_addresses", default=None)
 _ports: ContextVar[range | None] = ContextVar("_ports", default=None)
@@ -123,9 +132,29 @@ def last_heard(connection: RTCPeerConnection) -> float:
 
 
 def _datagram_received(protocol: aioice.ice.StunProtocol, data: bytes, address: Any) -> None:
-    """Before aioice's own."""
+    """In the place of aioice's own, to which everything goes but media: all that waits in the socket.
+
+    asyncio reads one datagram in a round of its loop. Once a round is longer than the 20 ms between two packets, as it is with many calls
+    or on a machine that is busy otherwise, what waits would grow for ever, until the answers to consent checks come too late behind
+    seconds of sound and every call is given up at the same time.
+    """
     protocol.receiver.heard = asyncio.get_running_loop().time()
-    _receive_datagram(protocol, data, address)
+    _pass_on(protocol, data, address)
+    socket: Any = getattr(protocol.transport, "_sock", None)  # none behind a TURN server, and none once it is closed
+    for _ in range(MAX_AT_ONCE if socket else 0):
+        try:
+            data, address = socket.recvfrom(MAX_DATAGRAM)
+        except OSError:  # nothing is left; what else it may be asyncio's own next reading finds out
+            return
+        _pass_on(protocol, data, address)
+
+
+def _pass_on(protocol: aioice.ice.StunProtocol, data: bytes, address: Any) -> None:
+    """One datagram, which aioice would try to read as STUN first."""
+    if data and data[0] >= FIRST_MEDIA:
+        protocol.receiver.data_received(data, protocol.local_candidate.component)
+    else:
+        _receive_datagram(protocol, data, address)
 
 
 _receive_datagram = aioice.ice.StunProtocol.datagram_received

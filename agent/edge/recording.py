@@ -6,6 +6,7 @@ are seconds from the first sample of the caller. Bounded: MAX_SECONDS of each ca
 """
 
 import asyncio
+import io
 import json
 import logging
 import re
@@ -32,6 +33,9 @@ MAX_SECONDS = 600.0
 
 SETTLED = 0.5
 """Seconds after which no sound comes any more for a moment that is past."""
+
+LEAST_TURN, AFTER_TURN = 5.0, 0.5
+"""Seconds that are heard of a turn before the wait for its answer where nobody knows when it began, and after the answer."""
 
 SECRET = re.compile(r"(.*[_-])?(key|token|secret|password|authorization|credentials?|headers)", re.IGNORECASE)
 """Names of fields that are left out of events, wherever they are."""
@@ -190,6 +194,29 @@ def as_json(trace: Trace, start: float) -> dict[str, Any]:
         media={},
     )
     return asdict(since)
+
+
+def turn_sound(call: Path, response: str) -> bytes | None:
+    """Both sides of a turn of a recorded call, from its first syllable to its answer's last, as a WAV file; None: there is none.
+
+    Raises OSError and soundfile.SoundFileError.
+    """
+    turns = map(json.loads, (call / TRACES).read_text(encoding="utf-8").splitlines())
+    turn = next((turn for turn in turns if turn["response"] == response), None)
+    if turn is None:
+        return None
+    zero = Trace(call.name, response, marks=turn["marks"]).zero
+    begin = zero - (turn.get("speech") or LEAST_TURN)
+    with soundfile.SoundFile(call / SOUND) as sound:
+        start, end = (
+            min(max(0, round(INPUT_RATE * time)), sound.frames)
+            for time in (begin, max(turn["marks"].values()) + AFTER_TURN)
+        )
+        sound.seek(start)
+        samples = sound.read(end - start, dtype="int16")
+    file = io.BytesIO()
+    soundfile.write(file, samples, INPUT_RATE, format="WAV", subtype="PCM_16")
+    return file.getvalue()
 
 
 def without_secrets(value: Any) -> Any:

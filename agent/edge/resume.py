@@ -10,8 +10,9 @@ beside the offer and the answer of `POST /v1/realtime/calls` (application/sdp or
    TOKEN`, and its key or a secret as always. The answer is again 201 with the same `Location` and the next token; `session` settings
    beside the offer are not looked at. An ICE restart of the old connection is not possible (aioice cannot).
 4. When the new connection is up, the old one is closed, and on the new channel come `session.created` with the same id, then
-   `conversation.item.added` and `conversation.item.done` of every message so far, then what goes on. So a client that begins its
-   transcript anew at `session.created` is right after a reload and after a loss. Speech goes on from the last word that was heard.
+   `conversation.item.added` and `conversation.item.done` of every message so far, of an answer that goes on `response.created` while
+   it is made and `output_audio_buffer.started` while it is heard, then what goes on. So a client that begins its transcript anew at
+   `session.created` is right after a reload and after a loss. Speech goes on from the last word that was heard.
 
 A token ends when the connection that came with a later one is up; until then it may be used again, should an answer be lost on
 its way. A client may come back at any time, also while its old connection still seems to work. 404 says that the call is over or the

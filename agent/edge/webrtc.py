@@ -12,11 +12,12 @@ from aiortc.rtp import RtpPacket
 
 from agent.audio import Frame
 from agent.edge import Returned
-from agent.edge.channel import EventChannel
+from agent.edge.channel import REALTIME, EventChannel
 from agent.edge.connections import Connections
 from agent.edge.keypad import Keypad
 from agent.edge.link import NoPortError, Reach
 from agent.edge.microphone import Microphone
+from agent.edge.rtvi import RTVI
 from agent.edge.sdp import OfferError
 from agent.edge.speaker import PacedSpeaker
 from agent.edge.statistics import Media
@@ -27,11 +28,11 @@ from agent.realtime.events import ServerEvent
 class WebRTCEdge:
     """Implements `Edge`; made by `answer`, ended by `close`."""
 
-    def __init__(self, call_id: str = "", waits: float = 0.0) -> None:
+    def __init__(self, call_id: str = "", waits: float = 0.0, dialect: type[RTVI] | None = None) -> None:
         """A caller who is lost may come back to the call of that id for `waits` seconds."""
         self.speaker = PacedSpeaker()
         self.microphone = Microphone()
-        self.channel = EventChannel(self.hang_up)
+        self.channel = EventChannel(self.hang_up, dialect(self.hang_up) if dialect else REALTIME)
         self.connections = Connections(self, call_id, waits)
         self._keypad = Keypad()
 
@@ -73,12 +74,14 @@ class WebRTCEdge:
         await self.connections.close()
 
 
-async def answer(offer: str, reach: Reach, call_id: str = "", waits: float = 0.0) -> tuple[WebRTCEdge, str]:
+async def answer(
+    offer: str, reach: Reach, call_id: str = "", waits: float = 0.0, dialect: type[RTVI] | None = None
+) -> tuple[WebRTCEdge, str]:
     """Answer an SDP offer: the call's edge, and the SDP to send back. Media flows once the caller has that.
 
-    Raises OfferError, and NoPortError when each of the ports is taken.
+    Without a `dialect` events are OpenAI's. Raises OfferError, and NoPortError when each of the ports is taken.
     """
-    edge = WebRTCEdge(call_id, waits)
+    edge = WebRTCEdge(call_id, waits, dialect)
     try:
         return edge, await edge.connections.answer(offer, reach)
     except (OfferError, NoPortError, asyncio.CancelledError):

@@ -93,7 +93,7 @@ class CallRoutes:
         self._limits.begin(grant.holder, session.id, self._server.calls)
         with self._server.room():
             waits = self._server.settings.resume_seconds if token else 0.0
-            edge, sdp = await _accepted(answer(offer, reach(self._server.settings), session.id, waits))
+            edge, sdp = await accepted(answer(offer, reach(self._server.settings), session.id, waits))
             self._server.begin(edge, session)
         return _answered(edge, session.id, sdp)
 
@@ -103,7 +103,7 @@ class CallRoutes:
         edge = self._server.calls.get(call_id)
         if not isinstance(edge, WebRTCEdge) or not edge.connections.tokens.accepts(token):
             raise web.HTTPNotFound(text="There is no call to come back to with this token; begin a new one.")
-        sdp = await _accepted(edge.connections.answer(offer, reach(self._server.settings)))
+        sdp = await accepted(edge.connections.answer(offer, reach(self._server.settings)))
         return _answered(edge, call_id, sdp)
 
     async def end_call(self, request: web.Request, *, status: int) -> web.Response:
@@ -178,7 +178,7 @@ def _chosen(request: web.Request) -> dict[str, Any]:
     return {"agent": request.query["agent"]} if "agent" in request.query else {}
 
 
-async def _accepted(answering: Coroutine[Any, Any, T]) -> T:
+async def accepted(answering: Coroutine[Any, Any, T]) -> T:
     """What answering an offer gives. Raises HTTPServiceUnavailable or HTTPBadRequest."""
     try:
         return await answering

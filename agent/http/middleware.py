@@ -29,7 +29,7 @@ def add_headers(keys: Keys) -> Callable[[web.Request, web.StreamResponse], Await
     async def add(request: web.Request, response: web.StreamResponse) -> None:
         response.headers.update(HEADERS)
         origin = request.headers.get(hdrs.ORIGIN)
-        if origin is not None and request.path.startswith("/v1/"):
+        if origin is not None and request.path.startswith(("/v1/", "/api/")):
             response.headers[hdrs.VARY] = hdrs.ORIGIN
             if keys.trusts(origin, request.host):
                 response.headers[hdrs.ACCESS_CONTROL_ALLOW_ORIGIN] = origin
@@ -45,7 +45,7 @@ def preflight(keys: Keys) -> Handler:
         if not keys.trusts(request.headers.get(hdrs.ORIGIN, ""), request.host):
             raise web.HTTPForbidden(text="Pages of this origin may not call this server.")
         headers = {
-            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, DELETE",
+            hdrs.ACCESS_CONTROL_ALLOW_METHODS: "GET, POST, PATCH, DELETE",
             hdrs.ACCESS_CONTROL_ALLOW_HEADERS: request.headers.get(hdrs.ACCESS_CONTROL_REQUEST_HEADERS, ""),
             hdrs.ACCESS_CONTROL_MAX_AGE: PREFLIGHT_SECONDS,
         }

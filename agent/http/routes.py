@@ -12,6 +12,7 @@ from agent.http.completions import complete
 from agent.http.keys import Keys
 from agent.http.limits import Limits
 from agent.http.middleware import Handler, add_headers, errors_as_json, preflight
+from agent.http.offers import Offers
 from agent.http.reports import Reports
 from agent.http.turns import Turns
 
@@ -27,7 +28,8 @@ def application(server: Calls) -> web.Application:
     main = {"default": settings.key} if settings.key else {}
     keys = Keys({**main, **settings.keys}, settings.origins)
     limits = Limits(settings.key_calls, settings.key_requests)
-    calls, reports, turns = CallRoutes(server, keys, limits), Reports(server, keys), Turns(server, keys)
+    calls, offers = CallRoutes(server, keys, limits), Offers(server, keys, limits)
+    reports, turns = Reports(server, keys), Turns(server, keys)
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(add_headers(keys))
     app.on_shutdown.append(_ending(server))
@@ -46,6 +48,9 @@ def application(server: Calls) -> web.Application:
             web.post("/v1/realtime/client_secrets", calls.make_secret),
             web.post("/v1/realtime/sessions", calls.make_beta_session),
             web.post("/v1/chat/completions", _complete(server, keys, limits)),
+            web.options("/api/{path:.*}", preflight(keys)),
+            web.post("/api/offer", offers.start_call),
+            web.patch("/api/offer", offers.add_candidates),
             web.get("/v1/models", reports.list_models),
             web.get("/v1/models/{id:.+}", reports.get_model),
             web.get("/v1/parley", reports.describe),
@@ -53,6 +58,7 @@ def application(server: Calls) -> web.Application:
             web.route("*", "/v1/{path:.*}", _nothing),
             web.get("/traces", turns.list_turns),
             web.get("/traces/live", turns.follow_turns),
+            web.get(r"/traces/{call:\w+}/{response:\w+}.wav", turns.get_sound),
             web.get("/metrics", reports.get_metrics),
             web.get("/healthz", reports.is_alive),
             web.get("/readyz", reports.is_ready),

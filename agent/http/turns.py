@@ -1,6 +1,6 @@
-"""`/traces`: the turns of all calls as history (JSON, CSV) and live (server-sent events), for the latency page and for spreadsheets.
+"""`/traces`: the turns of all calls as history (JSON, CSV) and live (server-sent events), and their sound where calls are recorded.
 
-Takes filters from the query, gives each turn as `full_json` with its date. Whoever follows is sent the history first, and then
+For the latency page and for spreadsheets. Takes filters from the query, gives each turn as `full_json` with its date. Whoever follows is sent the history first, and then
 each turn again whenever it changes; `call` and `response` together name a turn.
 """
 
@@ -13,9 +13,11 @@ from collections.abc import Iterator
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
+import soundfile
 from aiohttp import web
 from pydantic import BaseModel, Field, ValidationError
 
+from agent.edge import recording
 from agent.http.calls import Calls
 from agent.http.keys import Keys
 from agent.realtime.objects import refusal
@@ -91,6 +93,26 @@ class Turns:
         except ConnectionResetError:
             pass  # the listener left
         return response
+
+    async def get_sound(self, request: web.Request) -> web.Response:
+        """A turn of a call that was recorded and is over, as a WAV file: the caller left, the agent right."""
+        self._keys.check_key(request)
+        call, response, folder = (
+            request.match_info["call"],
+            request.match_info["response"],
+            self._server.settings.record,
+        )
+        if folder is None:
+            raise web.HTTPNotFound(text="The server records no calls: `parley serve --record FOLDER` does.")
+        if call in self._server.calls:
+            raise web.HTTPNotFound(text="The server's recording can be heard when the call is over.")
+        try:
+            sound = await asyncio.to_thread(recording.turn_sound, folder / call, response)
+        except (OSError, soundfile.SoundFileError):
+            sound = None
+        if sound is None:
+            raise web.HTTPNotFound(text="The server has no recording of this turn, or no longer.")
+        return web.Response(body=sound, content_type="audio/wav")
 
     def _history(self, query: Query) -> Iterator[dict[str, Any]]:
         found = [trace for trace in self._server.stages.traces if query.matches(trace)]

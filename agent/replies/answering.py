@@ -35,6 +35,8 @@ class Wait:
     """The engine's probability that it was the end, where it gave one."""
     pauses: tuple[Pause, ...] = ()
     """All silences of the turn, this one last."""
+    speech: float | None = None
+    """Seconds of the turn before it."""
 
 
 @dataclass
@@ -81,7 +83,8 @@ class Answering:
     """For ids."""
     remind: Remind
     """For functions whose caller is told something later."""
-    _reply: Reply | None = None
+    reply: Reply | None = None
+    """The last one that was due."""
     _prepared: tuple[Reply, Ask] | None = None
     _beside: Beside = field(default_factory=Beside)
     _tries: int = 0
@@ -91,17 +94,17 @@ class Answering:
     @property
     def generating(self) -> str | None:
         """The id of the response that is being made."""
-        return self._reply.id if self._reply and self._reply.generating else None
+        return self.reply.id if self.reply and self.reply.generating else None
 
     @property
     def active(self) -> bool:
         """A reply is being made or heard."""
-        return self._reply is not None and self._reply.active
+        return self.reply is not None and self.reply.active
 
     @property
     def holdable(self) -> bool:
         """A reply is being heard, and can fall silent until it is known whether the caller interrupts."""
-        return self.edge.speaker.paced and self._reply is not None and self._reply.audible
+        return self.edge.speaker.paced and self.reply is not None and self.reply.audible
 
     def prepare(self, ask: Ask, judge: Judge) -> None:
         """The turn may be over: begin its answer, unless another is active or the engine is late already."""
@@ -137,7 +140,7 @@ class Answering:
         if self.generating:
             self.withdraw()
             return
-        after = self._reply if ask.messages[-1:] and ask.messages[-1].role == "tool" and self.active else None
+        after = self.reply if ask.messages[-1:] and ask.messages[-1].role == "tool" and self.active else None
         if not after:
             self.interrupt("turn_detected")
         match self._prepared:
@@ -152,21 +155,21 @@ class Answering:
         if waited:
             reply.trace.mark("speech_stopped", waited.since)
             reply.trace.wait, reply.trace.end_of_turn = waited.seconds, waited.end_of_turn
-            reply.trace.pauses = waited.pauses
+            reply.trace.pauses, reply.trace.speech = waited.pauses, waited.speech
         reply.open()
-        self._reply = reply
+        self.reply = reply
 
     def duck(self, on: bool) -> None:
         """Fall silent while it is open whether the caller interrupts, or go on."""
-        if self._reply and self._reply.active:
+        if self.reply and self.reply.active:
             self.edge.speaker.duck(on)
             if on:
-                self._reply.trace.mark("overlap", asyncio.get_running_loop().time())
+                self.reply.trace.mark("overlap", asyncio.get_running_loop().time())
 
     def interrupt(self, reason: Reason, item_id: str | None = None) -> None:
         """Cancel the reply, if one is being made or played, and is that of `item_id` where one is given."""
-        if self._reply and (item_id is None or self._reply.says(item_id)):
-            self._reply.cancel(reason)
+        if self.reply and (item_id is None or self.reply.says(item_id)):
+            self.reply.cancel(reason)
 
     def cancel(self, response_id: str | None) -> None:
         """The client cancels a response, or the one of the conversation. Raises EventError when it is not being made."""
@@ -185,7 +188,7 @@ class Answering:
 
     def report(self, event: Heard) -> None:
         """Note in a turn's trace what the client measured of it; nothing happens if that cannot be true."""
-        of_now = self._reply.trace if self._reply and self._reply.id == event.response_id else None
+        of_now = self.reply.trace if self.reply and self.reply.id == event.response_id else None
         trace = of_now or self.stages.traces.find(self.call_id, event.response_id)
         spoken = None if event.spoken_ms is None else event.spoken_ms / 1000
         if trace and trace.report(spoken, event.heard_ms / 1000, Ear.model_validate(event, from_attributes=True)):

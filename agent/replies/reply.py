@@ -55,23 +55,24 @@ class Reply:
         self.ended = asyncio.Event()
         """Its audio has been played, or dropped."""
         self.output = Output(Record(wire, conversation, numbers))
+        self.wire = wire
+        self.after: Reply | None = None
+        """What plays before it."""
 
         self._stages = stages
         self._speaker = wire.edge.speaker
-        self._wire = wire
         self._opened = asyncio.Event()
         self._saying = Saying(stages, wire, self.output, self._opened, self._mark, remind)
         self._task: asyncio.Task[None] | None = None
-        self._after: Reply | None = None
 
     @property
     def audible(self) -> bool:
         """It is being heard, or what it comes after is."""
-        return (self.active and "playout_started" in self.trace.marks) or bool(self._after and self._after.audible)
+        return (self.active and "playout_started" in self.trace.marks) or bool(self.after and self.after.audible)
 
     def says(self, item_id: str) -> bool:
         """Whether a message is one of its own, or of what it comes after."""
-        return self.output.says(item_id) or bool(self._after and self._after.says(item_id))
+        return self.output.says(item_id) or bool(self.after and self.after.says(item_id))
 
     def start(
         self,
@@ -86,7 +87,7 @@ class Reply:
 
         With `judge`, begin by a prefill; unless `ahead`, go on only once open. What plays of `after` is heard first.
         """
-        self._after = after
+        self.after = after
         self._saying.after = after.ended if after else None
         self._mark("started")
         self._task = tasks.create_task(self._run(ask, judge, ahead=ahead))
@@ -100,8 +101,8 @@ class Reply:
 
     def cancel(self, reason: Reason) -> None:
         """Stop at once: when this returns, the speaker is silent and the history is true. Does nothing after the end."""
-        if self._after:
-            self._after.cancel(reason)
+        if self.after:
+            self.after.cancel(reason)
         if self._task and not self._opened.is_set():
             self._mark("done")
             self._task.cancel()
@@ -121,9 +122,9 @@ class Reply:
                 self._finish(*_outcome(failure, self._saying.usage))
                 if "first_audio" not in self.trace.marks:
                     announcement.cancel()
-                if self._after:
-                    await self._after.ended.wait()
-                if self._wire.spoken:
+                if self.after:
+                    await self.after.ended.wait()
+                if self.wire.spoken:
                     await self._speaker.drained()
             self._close()
         finally:
@@ -148,11 +149,11 @@ class Reply:
     async def _announce(self) -> None:
         """Tell the client when the first audio leaves."""
         await self._opened.wait()
-        if self._after:
-            await self._after.ended.wait()
+        if self.after:
+            await self.after.ended.wait()
         self.trace.mark("playout_started", await self._speaker.started())
         self._stages.traces.tell(self.trace)
-        self._wire.audio("started")
+        self.wire.audio("started")
 
     def _finish(self, status: Status, details: StatusDetails | None = None) -> None:
         """Close the response on the wire and write its text to the history."""
@@ -165,21 +166,31 @@ class Reply:
         if not self.active:
             return
         self.active = False
-        heard = self._speaker.clear() if self._wire.spoken else Heard(0.0, len(self.output.text))  # a text was read
+        heard = self._speaker.clear() if self.wire.spoken else Heard(0.0, len(self.output.text))  # a text was read
         self.ended.set()
         words = self.output.played(heard, cut=reason is not None or self.trace.status == "failed")
         if self.generating:
             self._finish("cancelled", StatusDetails(type="cancelled", reason=reason))
         if "playout_started" in self.trace.marks:
-            self.output.cleared() if reason else self._wire.audio("stopped")
+            self.output.cleared() if reason else self.wire.audio("stopped")
         self._mark("done")
         self.trace.tokens = _tokens(self._saying.usage)
         self._stages.traces.append(self.trace)
         _log.info("%s", self.trace)
-        self._wire.traced(self.trace, words)
+        self.wire.traced(self.trace, words)
 
     def _mark(self, name: Mark) -> None:
         self.trace.mark(name, asyncio.get_running_loop().time())
+
+
+def repeat(reply: Reply) -> None:
+    """Tell a client that came back to the call what is being made and heard."""
+    if reply.after:
+        repeat(reply.after)
+    if reply.generating:
+        reply.wire.opened()
+    if reply.active and "playout_started" in reply.trace.marks:
+        reply.wire.audio("started")
 
 
 def _tokens(usage: Usage) -> dict[str, int]:

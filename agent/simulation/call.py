@@ -38,7 +38,7 @@ def simulate(
 
     async def call() -> Call:
         caller = Caller(script)
-        hearing = Hearing(vad or LevelVAD(), turn, stages.judgement)
+        hearing = Hearing(vad or LevelVAD(), turn, stages.experience)
         if begun.audio.input.turn_detection != turn_detection(turn):
             hearing.detect(turn_settings(begun, turn))
         session = Session(caller, stages, hearing, begun)

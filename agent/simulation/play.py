@@ -4,7 +4,6 @@ import asyncio
 import itertools
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -13,7 +12,7 @@ from agent import engine, tts, vad, wav
 from agent.audio import INPUT_FRAME, INPUT_RATE, Samples
 from agent.config import DEMO_MODEL
 from agent.conversation import Message
-from agent.engine import Engine
+from agent.engine import Engine, notes
 from agent.engine.scripted import ScriptedEngine
 from agent.simulation.blocking import BlockingEngine, BlockingVoice, Worker
 from agent.simulation.call import Call, opening, simulate
@@ -23,7 +22,7 @@ from agent.simulation.scenario import EngineSettings, Scenario, ScenarioError, V
 from agent.simulation.sound import LevelVAD, ToneVoice, noise, syllables
 from agent.stages import Stages
 from agent.tts import TTS
-from agent.turns.endpointing import Judgement
+from agent.turns.endpointing import Experience
 from agent.vad import VAD
 
 COUGH = -20.0
@@ -102,15 +101,15 @@ def detector(scenario: Scenario) -> Callable[[], VAD]:
 @contextmanager
 def cast(scenario: Scenario, *, live: bool = False) -> Iterator[Stages]:
     """What answers, in virtual time or `live`. Raises ValueError when a model or a voice cannot be loaded."""
-    worker = Worker()
+    worker, settings = Worker(), scenario.turn
+    known = notes.read(_checkpoint(scenario.engine))
     try:
         yield Stages(
             engine=_engine(scenario.engine, None if live else worker),
             voice=_voice(scenario.voice, None if live else worker),
             speculation=scenario.speculation,
-            # The demo was trained without the mark, and takes it for something else.
-            prompts=replace(scenario.prompts, interrupted="") if scenario.engine.model == "demo" else scenario.prompts,
-            judgement=Judgement(calibrated=scenario.turn.calibrated),
+            prompts=scenario.prompts,
+            experience=Experience(calibrated=known.calibrated if settings.calibrated is None else settings.calibrated),
         )
     finally:
         worker.close()
@@ -121,9 +120,12 @@ def _engine(asked: EngineSettings, worker: Worker | None) -> Engine:
     if asked.model == "scripted":
         judge = _probabilities(asked.end_of_turn)
         return ScriptedEngine(asked.answers, asked.first_token, asked.per_token, asked.fail_after, judge, asked.judging)
-    model = str(DEMO_MODEL) if asked.model == "demo" else asked.model
-    real = engine.load(model, asked.model, "auto", LONGEST_ANSWER)
+    real = engine.load(_checkpoint(asked), asked.model, "auto", LONGEST_ANSWER)
     return BlockingEngine(real, worker, asked.first_token, asked.per_token, asked.judging) if worker else real
+
+
+def _checkpoint(asked: EngineSettings) -> str:
+    return str(DEMO_MODEL) if asked.model == "demo" else asked.model
 
 
 def _voice(asked: VoiceSettings, worker: Worker | None) -> TTS:

@@ -174,4 +174,5 @@ def _lines(path: Path) -> list[dict[str, Any]]:
 
 
 def _trace(line: dict[str, Any]) -> Trace:
-    return Trace(**{**line, "pauses": tuple(Pause(**pause) for pause in line["pauses"]), "withdrawn": ()})
+    pauses = tuple(Pause(**{**pause, "decision": None}) for pause in line["pauses"])
+    return Trace(**{**line, "pauses": pauses, "withdrawn": ()})

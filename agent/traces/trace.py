@@ -81,6 +81,22 @@ class Budget:
 
 
 @dataclass(frozen=True)
+class Decision:
+    """What a wait was computed from (`agent.turns.endpointing`): a turn is over when so few pauses would still be longer."""
+
+    at: float
+    """Seconds of silence after which it was decided."""
+    median: float
+    """Seconds: half of the caller's pauses are shorter, as the settings and the question stretch them."""
+    spread: float
+    """Standard deviation of the logarithm of their lengths."""
+    evidence: float
+    """The engine's log-odds that the turn is over; 0: nothing is known of it."""
+    allowed: float
+    """The share of pauses that may still be longer, without evidence; evidence multiplies it."""
+
+
+@dataclass(frozen=True)
 class Pause:
     """A silence of the caller in a turn, and what was decided in it."""
 
@@ -94,6 +110,8 @@ class Pause:
     """What the agent had asked for, which makes the wait longer or shorter."""
     length: float | None = None
     """Seconds after which the caller went on; None: it ended the turn."""
+    decision: Decision | None = None
+    """What the wait was computed from; None: it is a fixed one."""
 
 
 class Ear(BaseModel, frozen=True):
@@ -119,6 +137,8 @@ class Trace:
     marks: dict[Mark, float] = field(default_factory=dict)
     wait: float | None = None
     """Seconds of silence that were decided on as the end of the turn."""
+    speech: float | None = None
+    """Seconds from where the turn's audio begins, just before its first syllable, to its last."""
     end_of_turn: float | None = None
     """The engine's probability of it."""
     tries: int = 0
@@ -246,6 +266,7 @@ def full_json(trace: Trace, budget: Budget) -> dict[str, object]:
         "outcome": trace.outcome,
         "v2v_ms": None if v2v is None else round(1000 * v2v, 2),
         "measured": "ear" if "heard" in trace.marks else "server",
+        "speech_ms": None if trace.speech is None else round(1000 * trace.speech),
         "stages": {stage: round(1000 * seconds, 2) for stage, seconds in trace.stages().items()},
         "over": trace.over(budget),
         "pauses": [_pause(pause, trace.zero) for pause in trace.pauses],
@@ -263,4 +284,15 @@ def _pause(pause: Pause, zero: float) -> dict[str, object]:
         "length_ms": None if pause.length is None else round(1000 * pause.length),
         "end_of_turn": pause.end_of_turn,
         "expected": pause.expected,
+        "decision": None if pause.decision is None else _decision(pause.decision),
+    }
+
+
+def _decision(decision: Decision) -> dict[str, float]:
+    return {
+        "at_ms": round(1000 * decision.at),
+        "median_ms": round(1000 * decision.median, 1),
+        "spread": decision.spread,
+        "evidence": round(decision.evidence, 3),
+        "allowed": round(decision.allowed, 4),
     }

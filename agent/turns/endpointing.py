@@ -4,7 +4,8 @@ The longer a caller is silent, the less probable it is that this is one of the p
 (Campione and Véronis 2002, "A large-scale multilingual study of silent pause duration"), about a median that each caller has: it is
 estimated from the pauses of the call, beginning with what is usual. The turn is over when the share of pauses that would be still
 longer falls below what the evidence for its end allows: `silence` is where that is without any evidence, and each factor in the
-odds of the engine's end-of-turn probability moves it by the same factor. A question for a number stretches all of it.
+odds of the engine's end-of-turn probability moves it by the same factor. A question for a number stretches all of it, and there the
+length of the answer so far is evidence, too.
 
 Whether the probability is worth anything, the pauses themselves show: a linear discriminant between those that ended a turn and those
 that did not puts it on a scale of its own. It begins as one that says nothing, unless the checkpoint is known to be calibrated, and
@@ -17,13 +18,14 @@ from dataclasses import dataclass, field
 from statistics import NormalDist
 from typing import Literal
 
+from agent.traces.trace import Decision
+from agent.turns import answers
+from agent.turns.answers import Answers
+from agent.turns.estimate import Estimate
 from agent.turns.turn import TurnSettings
 
 MEDIAN, SPREAD = 0.3, 0.6
 """Pauses inside turns: their median in seconds before anything is known of the caller, and the standard deviation of the logarithm."""
-
-PRIOR = 3.0
-"""Observations that weigh as much as what was assumed before them."""
 
 CALLERS_MEMORY, ENGINES_MEMORY = 0.9, 0.99
 """Weight of an observation relative to the next one: the last ten pauses of a caller count, and the last hundred of an engine."""
@@ -48,27 +50,10 @@ _LAST_SENTENCE = re.compile(r"[^.!?]*[.!?]*\s*\Z")
 Expected = Literal["dictation", "yes_or_no", "anything"]
 
 
-@dataclass
-class _Normal:
-    """A running estimate of a mean and a variance, and how many observations it weighs."""
-
-    mean: float
-    variance: float
-    memory: float
-    weight: float = PRIOR
-
-    def add(self, value: float) -> None:
-        """Observe a value; older ones fade, though never below the weight that was assumed."""
-        self.weight = max(PRIOR, self.memory * self.weight) + 1
-        step = (value - self.mean) / self.weight
-        self.variance += ((value - self.mean - step) * (value - self.mean) - self.variance) / self.weight
-        self.mean += step
-
-
 class Judgement:
     """What an engine's end-of-turn probability has been worth in all calls so far."""
 
-    def __init__(self, *, calibrated: bool = False) -> None:
+    def __init__(self, *, calibrated: bool | None = None) -> None:
         """`calibrated`: the probability can be taken as it is until it proves otherwise."""
         self._means = (_engine(LOGIT), _engine(-LOGIT)) if calibrated else None
         """Log-odds in pauses that ended a turn, and in those that did not; None before the first."""
@@ -89,39 +74,81 @@ class Judgement:
             self._means[0 if ended else 1].add(odds)
 
 
-def _engine(mean: float) -> _Normal:
-    return _Normal(mean, 2 * LOGIT, ENGINES_MEMORY)
+def _engine(mean: float) -> Estimate:
+    return Estimate(mean, 2 * LOGIT, ENGINES_MEMORY)
+
+
+class Experience:
+    """What all calls so far taught about the ends of turns."""
+
+    def __init__(self, *, calibrated: bool | None = None) -> None:
+        """`calibrated`: as in `Judgement`; numbers have ends that no engine can be trusted to tell before it has shown it."""
+        self.answers = Answers()
+        self._judgement, self._dictation = Judgement(calibrated=calibrated), Judgement()
+
+    def judgement(self, expected: Expected) -> Judgement:
+        """What the engine's probability is worth for such answers."""
+        return self._dictation if expected == "dictation" else self._judgement
 
 
 @dataclass
 class Endpointing:
     """What one call taught about its caller's pauses."""
 
-    judgement: Judgement = field(default_factory=Judgement)
+    experience: Experience = field(default_factory=Experience)
     expected: Expected = "anything"
     """What the agent just asked for."""
-    _pauses: _Normal = field(default_factory=lambda: _Normal(math.log(MEDIAN), SPREAD**2, CALLERS_MEMORY))
+    _question: str = ""
+    _pauses: Estimate = field(default_factory=lambda: Estimate(math.log(MEDIAN), SPREAD**2, CALLERS_MEMORY))
+    _lengths: dict[str, Estimate] = field(default_factory=dict)
+    """Of this caller's answers to each question for a number."""
 
-    def wait(self, settings: TurnSettings, probability: float | None = None) -> float:
-        """Seconds of silence that end the turn, given the engine's probability that it is over (None: unknown)."""
+    def expect(self, words: str) -> None:
+        """The caller answers these words of the agent now."""
+        self._question, self.expected = last_sentence(words), expectation(words)
+
+    def wait(self, settings: TurnSettings, probability: float | None = None, speech: float = 0.0) -> float:
+        """Seconds of silence that end the turn after so many of speech, given the engine's probability that it is over (None: unknown)."""
+        return self.decide(settings, probability, speech)[0]
+
+    def decide(
+        self, settings: TurnSettings, probability: float | None = None, speech: float = 0.0, at: float = 0.0
+    ) -> tuple[float, Decision | None]:
+        """The same after `at` seconds of silence, with what it was computed from; None: it is the settings' own."""
         if not settings.adaptive:
-            return settings.silence
-        longer = 1 - NormalDist(math.log(MEDIAN), SPREAD).cdf(math.log(max(settings.silence, 1e-3)))
-        longer *= math.exp(min(self.judgement.evidence(probability), LIMIT))
-        longer = min(max(longer, 1e-9), 1 - 1e-9)
-        wait = math.exp(NormalDist(self._pauses.mean, SPREAD).inv_cdf(1 - longer))
-        return min(
-            max(wait * settings.patience * self._expectation(settings), settings.min_silence), settings.max_silence
+            return settings.silence, None
+        decision = Decision(
+            at=at,
+            median=math.exp(self._pauses.mean) * settings.patience * self._expectation(settings),
+            spread=SPREAD,
+            evidence=min(self._evidence(probability, speech), LIMIT),
+            allowed=1 - NormalDist(math.log(MEDIAN), SPREAD).cdf(math.log(max(settings.silence, 1e-3))),
         )
+        longer = min(max(decision.allowed * math.exp(decision.evidence), 1e-9), 1 - 1e-9)
+        wait = math.exp(NormalDist(math.log(decision.median), SPREAD).inv_cdf(1 - longer))
+        return min(max(wait, settings.min_silence), settings.max_silence), decision
 
     def resumed(self, silence: float, probability: float | None) -> None:
         """The caller went on after so many seconds of silence."""
         self._pauses.add(math.log(max(silence, 0.02)))
-        self.judgement.learn(probability, ended=False)
+        self.experience.judgement(self.expected).learn(probability, ended=False)
 
-    def ended(self, probability: float | None) -> None:
-        """The turn was over."""
-        self.judgement.learn(probability, ended=True)
+    def ended(self, probability: float | None, speech: float = 0.0) -> None:
+        """The turn was over, after so many seconds of speech."""
+        self.experience.judgement(self.expected).learn(probability, ended=True)
+        if self.expected == "dictation" and speech:
+            self._own().add(math.log(speech))
+            self.experience.answers.add(self._question, speech)
+
+    def _evidence(self, probability: float | None, speech: float) -> float:
+        """Log-odds that the turn is over."""
+        told = self.experience.judgement(self.expected).evidence(probability)
+        return told + answers.evidence(self._own(), speech) if self.expected == "dictation" and speech else told
+
+    def _own(self) -> Estimate:
+        """The lengths of this caller's answers to the question."""
+        usual = self.experience.answers.usual(self._question)
+        return self._lengths.setdefault(self._question, answers.own(usual))
 
     def _expectation(self, settings: TurnSettings) -> float:
         match self.expected:
@@ -135,11 +162,16 @@ class Endpointing:
 
 def expectation(text: str) -> Expected:
     """What the agent's words ask for, by the last sentence. English; other words expect anything."""
-    found = _LAST_SENTENCE.search(text.strip())
-    sentence = found[0].strip() if found else ""
+    sentence = last_sentence(text)
     if _DICTATION.search(sentence):
         return "dictation"
     return "yes_or_no" if _YES_OR_NO.search(sentence) else "anything"
+
+
+def last_sentence(text: str) -> str:
+    """What the caller was asked last."""
+    found = _LAST_SENTENCE.search(text.strip())
+    return found[0].strip() if found else ""
 
 
 def _logit(probability: float) -> float:

@@ -14,7 +14,7 @@ from agent.audio import FRAME_SECONDS, INPUT_RATE, Frame, SampleHistory, Samples
 from agent.realtime.objects import EventError
 from agent.traces.trace import Pause
 from agent.turns.echo import AUDIBLE, Echo
-from agent.turns.endpointing import Endpointing, Judgement, expectation
+from agent.turns.endpointing import Endpointing, Experience
 from agent.turns.turn import (
     OverlapEnded,
     OverlapStarted,
@@ -39,20 +39,24 @@ CUT_OFF = 1.0
 class Hearing:
     """A call's ear; `push` it every frame."""
 
-    def __init__(self, vad: VAD, settings: TurnSettings, judgement: Judgement | None = None) -> None:
-        """`vad` is fresh: it keeps the state of one stream. `judgement` is shared by all calls of an engine; None: begin anew."""
+    def __init__(self, vad: VAD, settings: TurnSettings, experience: Experience | None = None) -> None:
+        """`vad` is fresh: it keeps the state of one stream. `experience` is shared by all calls of an engine; None: begin anew."""
         self.configured = settings
         """What the call began with."""
         self._detector: TurnDetector | None = TurnDetector(settings)
         """None while the client commits turns itself (push-to-talk)."""
         self._vad = vad
-        self._endpointing = Endpointing(judgement or Judgement(calibrated=settings.calibrated))
+        self._endpointing = Endpointing(experience or Experience(calibrated=settings.calibrated))
         self.end_of_turn: float | None = None
         """The engine's probability in this pause, or the last one."""
         self.pauses: list[Pause] = []
         """Those of this turn, or the last one, and what was decided in each."""
         self._last_word = -math.inf
         """Last speech sample of the turn before."""
+        self._silent_since = 0
+        """Last speech sample before this pause."""
+        self._speech = 0.0
+        """Seconds of speech of this turn, or the last one, without its pauses."""
         self._history = SampleHistory(settings.max_turn + settings.padding + settings.max_silence + 1)
         self._windowed: Samples = np.zeros(0, np.int16)
         self._uncommitted = 0
@@ -92,13 +96,18 @@ class Hearing:
         """In a pause: the engine's probability that the turn is over, which decides how long to wait."""
         self.end_of_turn = end_of_turn
         if self._detector:
-            self._detector.silence = self._endpointing.wait(self._detector.settings, end_of_turn)
-            if self.pauses and self.pauses[-1].length is None:
-                self.pauses[-1] = replace(self.pauses[-1], wait=self._detector.silence, end_of_turn=end_of_turn)
+            pause = self.pauses[-1] if self.pauses and self.pauses[-1].length is None else None
+            at = (self._history.end - self._silent_since) / INPUT_RATE if pause else 0.0
+            self._detector.silence, decision = self._endpointing.decide(
+                self._detector.settings, end_of_turn, self._speech, at
+            )
+            if pause:
+                wait = self._detector.silence
+                self.pauses[-1] = replace(pause, wait=wait, end_of_turn=end_of_turn, decision=decision)
 
     def expect(self, question: str) -> None:
         """The caller answers these words of the agent now."""
-        self._endpointing.expected = expectation(question)
+        self._endpointing.expect(question)
 
     def _learn(self, detector: TurnDetector, event: TurnEvent) -> None:
         """Take an event for what it says of the caller's pauses; a pause begins with what is known without the engine."""
@@ -108,7 +117,10 @@ class Hearing:
                 gap = start / INPUT_RATE + detector.settings.padding - self._last_word / INPUT_RATE
                 if 0 < gap < CUT_OFF:
                     self._endpointing.resumed(gap, self.end_of_turn)
-            case TurnPaused(speech_end=speech_end):
+            case TurnPaused(start=start, speech_end=speech_end):
+                self._silent_since = speech_end
+                silences = detector.settings.padding + sum(pause.length or 0.0 for pause in self.pauses)
+                self._speech = max(0.0, (speech_end - start) / INPUT_RATE - silences)
                 self.pauses.append(Pause(self.time(speech_end), 0.0, None, self._endpointing.expected))
                 self.judge(None)
             case TurnResumed(silence=silence):
@@ -116,7 +128,7 @@ class Hearing:
                 self._endpointing.resumed(silence, self.end_of_turn)
             case TurnEnded(speech_end=speech_end):
                 self._last_word = speech_end
-                self._endpointing.ended(self.end_of_turn)
+                self._endpointing.ended(self.end_of_turn, self._speech)
             case OverlapStarted() | OverlapEnded():
                 pass
 

@@ -42,7 +42,7 @@ class TurnSettings:
     adaptive: bool = True
     """Decide the silence in each pause, by the engine's probability, the caller's own pauses and what the agent asked for."""
 
-    min_silence: Seconds = 0.25
+    min_silence: Seconds = 0.2
     """However certain the end is."""
 
     max_silence: Seconds = 4.0
@@ -57,8 +57,8 @@ class TurnSettings:
     yes_or_no: Factor = 0.8
     """Or times this after it asked what yes or no answers."""
 
-    calibrated: bool = False
-    """Take the engine's end-of-turn probability as it is; off: only as it proves itself in the pauses of all calls."""
+    calibrated: bool | None = None
+    """Take the engine's end-of-turn probability as it is; off: only as it proves itself in the pauses of all calls; unset: what the checkpoint's `parley.json` says."""
 
     overlap: Seconds = 0.06
     """Speech over the agent's after which the agent falls silent, for now: two of Silero's windows."""

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -11,12 +13,12 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from models.config import UltravoxConfig
-from models.distill.forms import Exchange, exchange
+from models.distill.forms import exchange
 from models.distill.records import BadSampleError, Record, read_audio
 from models.distill.settings import DataSettings, Settings, SettingsError
 from models.distill.sources import Source
 from models.features import HOP, log_mel
-from models.inputs import expand
+from models.inputs import InputError, Messages, expand
 from models.tokenizer import Tokenizer
 
 _TRIES = 16  # draws from a source before the next source is asked
@@ -24,16 +26,25 @@ Bad = tuple[str, str]  # which clip, and why
 
 
 @dataclass(frozen=True, slots=True)
+class Sound:
+    """A sound in a conversation, and where its rows go among the ids of the student."""
+
+    mel: Tensor  # [mels, frames], an even number of frames
+    start: int
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
 class Example:
     """One clip with its question and answer."""
 
     name: str
-    mel: Tensor  # [mels, frames], an even number of frames
-    heard: list[int]  # the question with fillers for the sound
-    start: int  # of the fillers
-    count: int
+    sounds: list[Sound]  # the clip's is the last
+    heard: list[int]  # the question with fillers for the sounds
     read: list[int]  # the question with the transcript
-    answer: list[int]  # the assistant's header, the answer and, unless it is cut, the end of the turn
+    answer: list[int]  # the assistant's header, the answer and, unless it is cut, the end of the turn; empty: none yet
+    over: bool | None  # whether the speaker has finished; None where nobody speaks
+    end: int  # the token that ends a turn
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,24 +86,34 @@ class Composer:
         transcript = record.transcript.capitalize() if data.capitals else record.transcript
         told = replace(record, transcript=transcript, language=language, target=target)
         asked = exchange(told, data.form, self._settings.run.name_language)
-        samples = read_audio(record.audio, self._settings.run.max_seconds)
-        # Whole encoder frames: then the clip's rows do not depend on the padding that a batch puts after it.
-        mel = log_mel(F.pad(samples, (0, -len(samples) % (2 * HOP))), self._config.audio.mels)
-        count = -(-mel.shape[-1] // (2 * self._config.projector.stack))
-        heard, [start] = expand(self._turn(asked.heard), [[count]], self._tokenizer.encode, self._tokenizer.eos)
-        read = self._tokenizer.encode(self._turn(asked.read))
-        answer = self._answer(asked)
+        mels = [self._mel(audio) for audio in (*(each.audio for each in told.earlier), told.audio) if audio is not None]
+        counts = [-(-mel.shape[-1] // (2 * self._config.projector.stack)) for mel in mels]
+        question = self._write(told, [each.message for each in told.earlier], asked.heard)
+        heard, starts = expand(question, [[count] for count in counts], self._tokenizer.encode, self._tokenizer.eos)
+        read = self._tokenizer.encode(self._write(told, [each.read for each in told.earlier], asked.read))
+        header = self._write(told, [each.message for each in told.earlier], asked.heard, opened=True)[len(question) :]
+        answer = [] if asked.answer is None else self._answer(header, asked.answer)
         longest = max(len(heard), len(read)) + len(answer)
         if longest > (window := self._config.text.max_positions):
             raise BadSampleError(f"too long: {longest} tokens; the model's window holds {window}")
-        return Example(record.name, mel, heard, start, count, read, answer)
+        sounds = [Sound(*sound) for sound in zip(mels, starts, counts, strict=True)]
+        over = not told.unfinished if told.transcript and data.form != "noise" else None
+        return Example(record.name, sounds, heard, read, answer, over, self._tokenizer.eos)
 
-    def _turn(self, text: str, opened: bool = False) -> str:
-        return self._template.render([{"role": "user", "content": text}], opening=opened)
+    def _mel(self, audio: Path | bytes) -> Tensor:
+        samples = read_audio(audio, self._settings.run.max_seconds)
+        # Whole encoder frames: then the clip's rows do not depend on the padding that a batch puts after it.
+        return log_mel(F.pad(samples, (0, -len(samples) % (2 * HOP))), self._config.audio.mels)
 
-    def _answer(self, asked: Exchange) -> list[int]:
-        header = self._turn(asked.heard, opened=True)[len(self._turn(asked.heard)) :]
-        ids, most = self._tokenizer.encode(asked.answer), self._settings.loss.max_answer_tokens
+    def _write(self, record: Record, earlier: Messages, question: str, opened: bool = False) -> str:
+        messages = [*earlier, {"role": "user", "content": question}]
+        try:
+            return self._template.render(messages, list(record.tools) or None, opening=opened)
+        except (InputError, KeyError) as error:
+            raise BadSampleError(f"messages that the chat template does not take: {error}") from error
+
+    def _answer(self, header: str, text: str) -> list[int]:
+        ids, most = self._tokenizer.encode(text), self._settings.loss.max_answer_tokens
         cut = most is not None and len(ids) > most
         return [*self._tokenizer.encode(header), *ids[:most], *([] if cut else [self._tokenizer.eos])]
 
@@ -134,21 +155,28 @@ class Examples(Dataset[Drawn]):
 class Batch:
     """Examples side by side, each followed by padding. Masks mark positions: bool, of the shape of the ids."""
 
-    mel: Tensor  # [batch, mels, frames], zeros after a clip
-    frames: Tensor  # [batch]
+    mel: Tensor  # [sounds of all, mels, frames], zeros after a sound
+    frames: Tensor  # [sounds]
+    rows: Tensor  # [sounds] how many each gives
     heard: Tensor  # [batch, positions] ids of the student
-    fillers: Tensor  # where the sound goes
+    fillers: Tensor  # where the sounds go
     heard_labels: Tensor
     read: Tensor  # [batch, positions] ids of the teacher
     read_labels: Tensor
     labels: Tensor  # [labels of all] ids, example after example
+    turns: Tensor  # where the newest sound ends, of the examples in which somebody speaks
+    over: Tensor  # [those] bool: whether the speaker has finished
+    end: int  # the token that says so
     names: list[str]
     bad: list[Bad]
 
     def to(self, device: torch.device, non_blocking: bool = False) -> "Batch":
         """Move to a device."""
-        names = ("mel", "frames", "heard", "fillers", "heard_labels", "read", "read_labels", "labels")
-        return replace(self, **{name: getattr(self, name).to(device, non_blocking=non_blocking) for name in names})
+        moved: dict[str, Any] = {}
+        for name in self.__slots__:
+            if isinstance(value := getattr(self, name), Tensor):
+                moved[name] = value.to(device, non_blocking=non_blocking)
+        return replace(self, **moved)
 
     @property
     def tokens(self) -> int:
@@ -159,21 +187,28 @@ class Batch:
 def collate(drawn: Sequence[Drawn]) -> Batch:
     """Join examples."""
     examples = [each.example for each in drawn]
+    sounds = [sound for example in examples for sound in example.sounds]
     heard, heard_labels = _pad([(example.heard, example.answer) for example in examples])
     read, read_labels = _pad([(example.read, example.answer) for example in examples])
-    fillers = torch.zeros_like(heard, dtype=torch.bool)
-    longest = max(example.mel.shape[-1] for example in examples)
-    for row, example in zip(fillers, examples, strict=True):
-        row[example.start : example.start + example.count] = True
+    fillers, turns = torch.zeros_like(heard, dtype=torch.bool), torch.zeros_like(heard, dtype=torch.bool)
+    for row, example in enumerate(examples):
+        for sound in example.sounds:
+            fillers[row, sound.start : sound.start + sound.count] = True
+        turns[row, example.sounds[-1].start + example.sounds[-1].count - 1] = example.over is not None
+    longest = max(sound.mel.shape[-1] for sound in sounds)
     return Batch(
-        mel=torch.stack([F.pad(example.mel, (0, longest - example.mel.shape[-1])) for example in examples]),
-        frames=torch.tensor([example.mel.shape[-1] for example in examples]),
+        mel=torch.stack([F.pad(sound.mel, (0, longest - sound.mel.shape[-1])) for sound in sounds]),
+        frames=torch.tensor([sound.mel.shape[-1] for sound in sounds]),
+        rows=torch.tensor([sound.count for sound in sounds]),
         heard=heard,
         fillers=fillers,
         heard_labels=heard_labels,
         read=read,
         read_labels=read_labels,
-        labels=torch.tensor([token for example in examples for token in example.answer]),
+        labels=torch.tensor([token for example in examples for token in example.answer], dtype=torch.int64),
+        turns=turns,
+        over=torch.tensor([example.over for example in examples if example.over is not None], dtype=torch.bool),
+        end=examples[0].end,
         names=[example.name for example in examples],
         bad=[bad for each in drawn for bad in each.bad],
     )

@@ -1,7 +1,7 @@
 """The result, in the layout in which Ultravox models are published.
 
 It holds what was trained and what the checkpoint that it began with held itself; towers that came by id stay named by
-id. An audio tower with LoRA is merged and goes inside, as from v0.5 on.
+id. An audio tower that was trained goes inside, as from v0.5 on, LoRA's additions merged.
 """
 
 import json
@@ -32,24 +32,27 @@ def write(checkpoint: Checkpoint, trained: Mapping[str, Tensor], lora: LoraSetti
     for path in checkpoint.folder.iterdir():
         if path.suffix in _SMALL and not path.name.endswith(".index.json"):
             shutil.copy(path, partial / path.name)
-    (partial / "config.json").write_text(json.dumps(_config(checkpoint, lora), indent=2) + "\n", encoding="utf-8")
-    tensors = {name: tensor.contiguous() for name, tensor in trained.items() if name.startswith(PROJECTOR)}
+    hears = any(name.startswith(_AUDIO) for name in trained)
+    (partial / "config.json").write_text(json.dumps(_config(checkpoint, hears), indent=2) + "\n", encoding="utf-8")
+    tensors = {name: tensor.contiguous() for name, tensor in trained.items() if "lora_" not in name}
     dtype = next(iter(tensors.values())).dtype
-    tensors |= {name: tensor.to(dtype) for name, tensor in _frozen(checkpoint, trained, lora)}
+    tensors |= {
+        name: tensor.to(dtype) for name, tensor in _frozen(checkpoint, trained, lora, hears) if name not in tensors
+    }
     save_file(tensors, partial / "model.safetensors", metadata={"format": "pt"})
     shutil.rmtree(folder, ignore_errors=True)
     partial.rename(folder)
 
 
 def _frozen(
-    checkpoint: Checkpoint, trained: Mapping[str, Tensor], lora: LoraSettings | None
+    checkpoint: Checkpoint, trained: Mapping[str, Tensor], lora: LoraSettings | None, hears: bool
 ) -> Iterator[tuple[str, Tensor]]:
-    """Read what was not trained and goes inside, additions merged."""
+    """Read what was not trained and goes inside, additions merged; the audio tower does where it `hears` anew."""
     inside = {
         name: stored
         for name, stored in checkpoint.tensors.items()
         if not name.startswith(PROJECTOR)
-        and (stored.file.parent == checkpoint.folder or (lora and name.startswith(_AUDIO)))
+        and (stored.file.parent == checkpoint.folder or (hears and name.startswith(_AUDIO)))
     }
     for name, tensor in weights.read(inside, checkpoint.lora, torch.device("cpu"), torch.float32):
         stem = name.removesuffix(".weight")
@@ -60,12 +63,12 @@ def _frozen(
             yield name, tensor
 
 
-def _config(checkpoint: Checkpoint, lora: LoraSettings | None) -> dict[str, Any]:
+def _config(checkpoint: Checkpoint, hears: bool) -> dict[str, Any]:
     config = read_json(checkpoint.folder / "config.json")
     for part in ("audio", "text"):
         config.pop(f"{part}_model_lora_config", None)
     tower = checkpoint.tensors[f"{_AUDIO}conv1.weight"].file.parent
-    if lora and tower != checkpoint.folder:
+    if hears and tower != checkpoint.folder:
         # The reference takes its own encoder only where the inline config's name has "whisper" in it.
         inline = read_json(tower / "config.json") | {"_name_or_path": config["audio_model_id"]}
         config |= {"audio_model_id": None, "audio_config": inline}

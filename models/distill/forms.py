@@ -16,7 +16,7 @@ class Exchange:
 
     heard: str  # with the placeholder of the sound
     read: str
-    answer: str
+    answer: str | None  # None: nothing is to be answered yet
 
 
 def instruction(form: Form, language: str = "", target: str = "") -> str:
@@ -29,25 +29,34 @@ def instruction(form: Form, language: str = "", target: str = "") -> str:
             return f"Repeat this{named} speech word for word, without explanation: {PLACEHOLDER}"
         case "translation":
             return f"Translate the following to {target}. Give only the translation:\n\n{PLACEHOLDER}"
-        case "noise":
+        case "noise" | "answer":
             return PLACEHOLDER
 
 
 def exchange(record: Record, form: Form, name_language: bool = False) -> Exchange:
     """Ask about a clip. Raises BadSampleError when it lacks what the form needs."""
     language = record.language if name_language and form != "translation" else ""
-    heard = instruction(form, language, record.target)
+    heard = question(record) if form in ("answer", "noise") else instruction(form, language, record.target)
     if form == "noise":
         return Exchange(heard, _TEACHER_OF_NOISE, NOISE)
-    if not record.transcript:
+    if not record.transcript and not (form == "answer" and record.answer == ""):
         raise BadSampleError("empty transcript")
     answer = {
         "continuation": record.continuation,
         "transcription": record.transcript,
         "translation": record.translation,
+        "answer": record.answer,
     }[form]
-    if not answer:
-        raise BadSampleError(f"no {form}")
+    if answer is None or (not answer and form != "answer"):
+        if not record.unfinished:
+            raise BadSampleError(f"no {form}")
+        answer = None
     if form == "translation" and not record.target:
         raise BadSampleError("the language of the translation (target) is not told")
     return Exchange(heard, heard.replace(PLACEHOLDER, record.transcript), answer)
+
+
+def question(record: Record) -> str:
+    """Give a clip's own question, the placeholder where the sound goes: at its end where it is not told."""
+    asked = record.question
+    return asked if PLACEHOLDER in asked else f"{asked}\n\n{PLACEHOLDER}".strip()

@@ -30,13 +30,25 @@ def divergence(student: Tensor, teacher: Tensor, counts: Tensor, temperature: fl
     told = (student.float() / temperature).log_softmax(-1)
     known = (teacher.float() / temperature).log_softmax(-1)
     each = F.kl_div(told, known, log_target=True, reduction="none").sum(-1)
-    return Loss(each.mean() + end_weight * each[counts.cumsum(0) - 1].mean(), each)
+    return Loss(_mean(each) + end_weight * _mean(each[(counts.cumsum(0) - 1)[counts > 0]]), each)
 
 
 def cross_entropy(student: Tensor, labels: Tensor) -> Loss:
     """The answers themselves as targets: mean over all labels."""
     each = F.cross_entropy(student.float(), labels, reduction="none")
-    return Loss(each.mean(), each)
+    return Loss(_mean(each), each)
+
+
+def turns(logits: Tensor, over: Tensor, end: int) -> Tensor:
+    """How badly the `end` of the turn is foretold where sounds end: cross-entropy of logits [sounds, vocabulary] with `over` [sounds] bool."""
+    ends = logits.float().log_softmax(-1)[:, end]
+    goes_on = torch.log1p(-ends.exp().clamp(max=1 - 1e-6))
+    return _mean(-torch.where(over, ends, goes_on))
+
+
+def _mean(values: Tensor) -> Tensor:
+    """The mean; 0 of nothing."""
+    return values.sum() / max(1, values.numel())
 
 
 def broken(each: Tensor, counts: Tensor) -> Tensor:

@@ -16,13 +16,30 @@ import soxr
 from torch import Tensor
 
 from models.features import RATE
-from models.inputs import InputError, waveform
+from models.inputs import PLACEHOLDER, InputError, waveform
 
-FIELDS = ("audio", "transcript", "continuation", "translation", "language", "target", "question", "answer")
+TEXTS = ("transcript", "continuation", "translation", "language", "target", "question", "answer")
+FIELDS = ("audio", *TEXTS, "messages", "tools", "unfinished")
 
 
 class BadSampleError(ValueError):
     """A clip that cannot be used; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Earlier:
+    """A message before a clip, as chat templates take it; one that was spoken has `audio`, and a placeholder in its content."""
+
+    message: dict[str, Any]
+    audio: Path | bytes | None = None
+    transcript: str = ""
+
+    @property
+    def read(self) -> dict[str, Any]:
+        """The message with what was said in the place of its sound."""
+        if self.audio is None:
+            return self.message
+        return {**self.message, "content": self.message["content"].replace(PLACEHOLDER, self.transcript)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +54,10 @@ class Record:
     language: str = ""  # of the speech
     target: str = ""  # language of the translation
     question: str = ""  # text that goes with the sound
-    answer: str = ""
+    answer: str | None = None  # to the letter, spaces at its ends included
+    earlier: tuple[Earlier, ...] = ()
+    tools: tuple[dict[str, Any], ...] = ()  # functions that may be called, as chat templates take them
+    unfinished: bool = False  # the speaker goes on: nothing is to be answered yet
 
 
 def parse_line(line: str) -> dict[str, Any]:
@@ -56,17 +76,48 @@ def to_record(row: Mapping[str, Any], name: str, folder: Path) -> Record:
 
     A relative audio path is seen from the folder.
     """
+    texts = {field: row[field] for field in TEXTS if row.get(field) is not None}
+    for field, value in texts.items():
+        if not isinstance(value, str):
+            raise BadSampleError(f"{field} is not text: {value!r}")
+    stripped = {field: value if field == "answer" else value.strip() for field, value in texts.items()}
+    messages, tools, unfinished = row.get("messages") or (), row.get("tools") or (), row.get("unfinished") or False
+    if not _objects(messages) or not _objects(tools):
+        raise BadSampleError("messages and tools are lists of objects")
+    if not isinstance(unfinished, bool):
+        raise BadSampleError(f"unfinished is neither true nor false: {unfinished!r}")
+    return Record(
+        name,
+        _audio(row, folder),
+        **stripped,
+        earlier=tuple(_earlier(message, folder) for message in messages),
+        tools=tuple(dict(tool) for tool in tools),
+        unfinished=unfinished,
+    )
+
+
+def _objects(value: Any) -> bool:
+    return isinstance(value, list | tuple) and all(isinstance(each, Mapping) for each in value)
+
+
+def _audio(row: Mapping[str, Any], folder: Path) -> Path | bytes:
     audio = row.get("audio")
     if isinstance(audio, Mapping):  # as Hugging Face's Audio feature gives it, not decoded
         audio = audio.get("bytes") or audio.get("path")
     if not audio or not isinstance(audio, str | bytes):
         raise BadSampleError("no audio is named")
-    texts = {field: row[field] for field in FIELDS[1:] if row.get(field) is not None}
-    for field, value in texts.items():
-        if not isinstance(value, str):
-            raise BadSampleError(f"{field} is not text: {value!r}")
-    stripped = {field: value.strip() for field, value in texts.items()}
-    return Record(name, folder / audio if isinstance(audio, str) else audio, **stripped)
+    return folder / audio if isinstance(audio, str) else audio
+
+
+def _earlier(message: Mapping[str, Any], folder: Path) -> Earlier:
+    told = {key: value for key, value in message.items() if key not in ("audio", "transcript")}
+    if message.get("audio") is None:
+        return Earlier(told)
+    told.setdefault("content", PLACEHOLDER)
+    transcript = message.get("transcript")
+    if not isinstance(transcript, str) or told["content"].count(PLACEHOLDER) != 1:
+        raise BadSampleError("a message with audio needs a transcript, and its place once in the content")
+    return Earlier(told, _audio(message, folder), transcript)
 
 
 def read_audio(audio: Path | bytes, max_seconds: float) -> Tensor:

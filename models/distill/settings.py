@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[float, Field(gt=0)]
 Count = Annotated[int, Field(ge=1)]
-Form = Literal["continuation", "transcription", "translation", "noise"]
+Form = Literal["continuation", "transcription", "translation", "answer", "noise"]
 _STRICT = ConfigDict(extra="forbid", frozen=True)
 _WINDOW = 30.0  # seconds that the encoder takes at once
 
@@ -48,7 +48,8 @@ class ModelSettings(BaseModel):
     audio: str | None = None
     text: str | None = None
     projector: ProjectorSettings = ProjectorSettings()
-    lora: LoraSettings | None = None  # none: the audio tower stays as it is
+    lora: LoraSettings | None = None
+    train_audio: bool = False  # the whole audio tower, for small ones; with neither it stays as it is
     towers: dict[str, Path] = {}  # folders of hub ids
 
     @model_validator(mode="after")
@@ -57,6 +58,8 @@ class ModelSettings(BaseModel):
             raise ValueError("checkpoint brings its own towers and projector: leave out audio, text and projector")
         if not self.checkpoint and not (self.audio and self.text):
             raise ValueError("name a checkpoint, or both audio and text")
+        if self.lora and self.train_audio:
+            raise ValueError("train either the whole audio tower (train_audio) or additions to it (lora)")
         return self
 
 
@@ -67,7 +70,8 @@ class LossSettings(BaseModel):
     kind: Literal["kl", "cross_entropy"] = "kl"
     temperature: Positive = 2.0
     positions: Literal["shifted", "unshifted"] = "shifted"  # v0.6; up to v0.5
-    end_of_turn_weight: float = Field(1.0, ge=0)  # v0.6; nothing up to v0.5
+    end_of_turn_weight: float = Field(1.0, ge=0)  # of the answers' last tokens: v0.6; nothing up to v0.5
+    turn_weight: float = Field(0.0, ge=0)  # of foretelling, where the sound ends, whether the speaker has finished
     max_answer_tokens: Count | None = 50  # v0.6; longer answers are cut
 
     @model_validator(mode="after")

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from models.distill.examples import Batch
-from models.distill.loss import Loss, broken, cross_entropy, divergence, predicting
+from models.distill.loss import Loss, broken, cross_entropy, divergence, predicting, turns
 from models.distill.settings import LoraSettings, LossSettings
 from models.ultravox import Ultravox
 
@@ -12,47 +12,55 @@ PROJECTOR = "multi_modal_projector."
 
 
 class Student(nn.Module):
-    """A network of which only the projector and, with LoRA, additions to the audio tower are trained, in float32.
+    """A network of which the projector is trained, in float32, and of its audio tower nothing, LoRA's additions, or all.
 
     Where the network is in bfloat16, everything else is computed in that (mixed precision).
     """
 
-    def __init__(self, network: Ultravox, loss: LossSettings, lora: LoraSettings | None = None) -> None:
+    def __init__(
+        self, network: Ultravox, loss: LossSettings, lora: LoraSettings | None = None, train_audio: bool = False
+    ) -> None:
         super().__init__()
         self.network = network.requires_grad_(requires_grad=False)
         self.loss = loss
         self.mixed = network.multi_modal_projector.linear_1.weight.dtype == torch.bfloat16
         if lora:
             _adapt(network.audio_tower, lora)
+        if train_audio:
+            network.audio_tower.float().requires_grad_()
+            network.audio_tower.embed_positions.requires_grad_(requires_grad=False)  # as in Whisper, they are sines
         network.multi_modal_projector.float().requires_grad_()
 
     def forward(self, batch: Batch) -> dict[str, Tensor]:
         """Give the `loss`, and which examples are `broken`: [batch] bool."""
         with torch.autocast(batch.mel.device.type, torch.bfloat16, enabled=self.mixed):
-            told = self._compare(batch)
-        return {"loss": told.total, "broken": broken(told.each, batch.heard_labels.sum(1))}
+            language = self.network.language_model
+            rows = language.embed(batch.heard)
+            hidden = language(rows.masked_scatter(batch.fillers[..., None], self._hear(batch).to(rows.dtype)))
+            told = self._compare(hidden, batch)
+            total = told.total
+            if self.loss.turn_weight:
+                total = total + self.loss.turn_weight * turns(language.head(hidden[batch.turns]), batch.over, batch.end)
+        return {"loss": total, "broken": broken(told.each, batch.heard_labels.sum(1))}
 
-    def _compare(self, batch: Batch) -> Loss:
+    def _compare(self, hidden: Tensor, batch: Batch) -> Loss:
         language, shift = self.network.language_model, self.loss.positions
-        rows = self.network.language_model.embed(batch.heard)
-        rows = rows.masked_scatter(batch.fillers[..., None], self._hear(batch).to(rows.dtype))
-        student = language.head(language(rows)[predicting(batch.heard_labels, shift)])
+        student = language.head(hidden[predicting(batch.heard_labels, shift)])
         if self.loss.kind == "cross_entropy":
             return cross_entropy(student, batch.labels)
         with torch.no_grad():
-            hidden = language(language.embed(batch.read))
-            teacher = language.head(hidden[predicting(batch.read_labels, shift)])
+            known = language(language.embed(batch.read))
+            teacher = language.head(known[predicting(batch.read_labels, shift)])
         counts = batch.heard_labels.sum(1)
         return divergence(student, teacher, counts, self.loss.temperature, self.loss.end_of_turn_weight)
 
     def _hear(self, batch: Batch) -> Tensor:
-        """Give the rows of all clips one after another, [rows, text width]: the same as of each clip alone."""
+        """Give the rows of all sounds one after another, [rows, text width]: the same as of each sound alone."""
         encoded = self.network.audio_tower(batch.mel, batch.frames)
         frames = torch.arange(encoded.shape[1], device=encoded.device)
         encoded = encoded * (frames < (batch.frames // 2)[:, None])[..., None]
         rows: Tensor = self.network.multi_modal_projector(encoded)
-        count = batch.fillers.sum(1)[:, None]
-        return rows[torch.arange(rows.shape[1], device=rows.device) < count]
+        return rows[torch.arange(rows.shape[1], device=rows.device) < batch.rows[:, None]]
 
     def trained(self) -> list[nn.Parameter]:
         """What is trained."""

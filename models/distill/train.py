@@ -77,7 +77,7 @@ class Run:
         self._accelerator = accelerator
         self._checkpoint = checkpoint
         fill(checkpoint, torch.device("cpu"), self._dtype)
-        student = Student(checkpoint.network, settings.loss, settings.model.lora)
+        student = Student(checkpoint.network, settings.loss, settings.model.lora, settings.model.train_audio)
         optimizer = torch.optim.AdamW(student.trained(), weight_decay=settings.optimizer.weight_decay)
         self._student, self._optimizer = accelerator.prepare(student, optimizer)
 

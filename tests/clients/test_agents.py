@@ -1,4 +1,4 @@
-"""The official @openai/agents-realtime, unmodified, in Node over a WebSocket against a running server."""
+"""The official @openai/agents-realtime, unmodified, in Node over a WebSocket; the demo checkpoint answers, but for calls of functions."""
 
 import asyncio
 import json
@@ -10,6 +10,7 @@ import pytest
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime.tools import FunctionTool
 from agent.tools import Tool, Toolbox
+from tests.clients.conftest import gone
 from tests.serving import serving
 
 HERE = Path(__file__).parent
@@ -19,34 +20,32 @@ pytestmark = [
     pytest.mark.skipif(not (HERE / "node_modules").is_dir(), reason="needs: cd tests/clients && npm ci"),
 ]
 
-ANSWER = "One two three four five six seven eight."
 
-
-async def drive(url, script="agents.js"):
+async def drive(url, script, *arguments):
     """What the client saw."""
     process = await asyncio.create_subprocess_exec(
-        "node", str(HERE / script), url, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
+        "node", str(HERE / script), url, *arguments, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
     out, complaint = await process.communicate()
     assert process.returncode == 0, complaint.decode()
     return json.loads(out)
 
 
-async def test_a_typed_and_a_spoken_turn_and_a_barge_in():
-    async with serving(ScriptedEngine([ANSWER], first_token=0.01, per_token=0)) as (_, url):
-        seen = await drive(url)
+async def test_a_typed_and_a_spoken_turn_and_a_barge_in(demo, speech):
+    seen = await drive(demo, "agents.js", str(speech))
     assert seen["errors"] == []
     assert "error" not in seen["events"]
-    assert seen["audioBytes"] == 3 * 8 * 6000 * 2
     assert seen["interruptions"] >= 1
-    roles = [(item["role"], item["status"]) for item in seen["history"]]
-    assert roles[:3] == [("user", "completed"), ("assistant", roles[1][1]), ("user", "completed")]
-    assert roles[3:] == [("assistant", "incomplete"), ("user", "completed"), ("assistant", "completed")]
-    assert seen["history"][0]["text"] == "Hello."
-    cut = seen["history"][3]["text"]
-    assert cut != ANSWER
-    assert ANSWER.startswith(cut), "the client shows the words that it played"
-    assert seen["history"][5]["text"] == ANSWER
+    assert [item["role"] for item in seen["history"]] == ["user", "assistant"] * 3
+    typed, question, *_, cut, _, last = seen["history"]
+    assert (typed["text"], typed["status"]) == ("What is two plus two?", "completed")
+    assert "four" in question["text"]
+    assert cut["status"] == "incomplete"
+    assert seen["transcripts"][1].startswith(cut["text"]), "the client shows the words that it played"
+    assert 300 < seen["truncated"][-1] <= seen["audioBytes"][1] / 48
+    assert ("seven" in last["text"], last["status"]) == (True, "completed")
+    assert [size / 48_000 > 0.5 for size in seen["audioBytes"]] == [True, True, True, False], "answers are heard"
+    await gone(demo)
 
 
 def caller(messages):

@@ -12,7 +12,7 @@ import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 from pydantic import Field, TypeAdapter, ValidationError
 
-from agent import g711
+from agent import g711, tts, wav
 from agent.audio import Resampler, dbfs
 from agent.edge.channel import LABEL
 from agent.edge.patches import offer_addresses
@@ -20,6 +20,7 @@ from agent.engine.scripted import ScriptedEngine
 from agent.realtime.tools import FunctionTool
 from agent.simulation.sound import tone
 from agent.tools import Tool, Toolbox
+from tests.clients.conftest import gone
 from tests.serving import serving
 
 openai = pytest.importorskip("openai", reason="the openai SDK is a development dependency")
@@ -58,6 +59,13 @@ class Talk:
         for at in range(0, len(data), piece):
             await self.connection.input_audio_buffer.append(audio=base64.b64encode(data[at : at + piece]).decode())
 
+    async def ask(self, text):
+        """Type a question; the item that answers it."""
+        item = {"type": "message", "role": "user", "content": [{"type": "input_text", "text": text}]}
+        await self.connection.conversation.item.create(item=item)
+        await self.connection.response.create()
+        return (await self.until("response.done")).response.output[0]
+
     def types(self):
         """What came, runs of deltas as one."""
         kinds = [event.type for event in self.events]
@@ -75,6 +83,11 @@ async def talking(url, key="none", **options):
     async with openai.AsyncOpenAI(base_url=f"{url}/v1", api_key=key, max_retries=0) as client:
         async with client.realtime.connect(model="gpt-realtime", **options) as connection:
             yield Talk(connection)
+
+
+def loudness(samples):
+    """Of the first second in steps of 10 ms."""
+    return np.abs(samples[:24_000].astype(float)).reshape(100, 240).mean(axis=1)
 
 
 def question(rate=24_000):
@@ -126,6 +139,34 @@ async def test_a_spoken_turn():
         assert dbfs(talk.audio()) == pytest.approx(dbfs(tone(1)), abs=0.1)
         started, stopped = talk.events[1], talk.events[2]
         assert (started.audio_start_ms, stopped.audio_end_ms) == (0, pytest.approx(1200, abs=30))
+
+
+async def test_the_demo_checkpoint_answers_typed_and_spoken_questions_and_is_interrupted(demo, speech):
+    async with talking(demo) as talk:
+        tools = [{"type": "function", "name": "get_time", "description": "Tell the time.", "parameters": {}}]
+        await talk.connection.session.update(session={"type": "realtime", "tools": tools})
+        typed = await talk.ask("What is two plus two?")
+        assert "four" in typed.content[0].transcript
+        said = await tts.recording(tts.load("en-us"), typed.content[0].transcript, 24_000)
+        assert np.corrcoef(loudness(said), loudness(talk.audio()))[0, 1] > 0.9, "its words are heard"
+        await talk.say(np.concatenate([wav.read(speech / "story.wav", 24_000), np.zeros(24_000, np.int16)]))
+        story = await talk.until("response.output_audio.delta")
+        await talk.say(np.concatenate([wav.read(speech / "sum.wav", 24_000), np.zeros(24_000, np.int16)]))
+        items = talk.connection.conversation.item
+        await items.truncate(item_id=story.item_id, content_index=0, audio_end_ms=700)
+        assert (await talk.until("conversation.item.truncated")).audio_end_ms == 700
+        while (
+            not (done := await talk.until("response.done")).response.output[0].content[0].transcript.startswith("Three")
+        ):
+            pass
+        assert "seven" in done.response.output[0].content[0].transcript
+        call = await talk.ask("What time is it?")
+        assert (call.name, json.loads(call.arguments)) == ("get_time", {"city": "Paris"})
+        await items.create(item={"type": "function_call_output", "call_id": call.call_id, "output": "noon"})
+        await talk.connection.response.create()
+        done = await talk.until("response.done")
+        assert done.response.output[0].content[0].transcript == "It is noon."
+    await gone(demo)
 
 
 async def test_a_burst_of_speech_and_silence_is_answered_without_waiting_for_it():

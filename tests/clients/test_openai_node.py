@@ -11,8 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.engine.scripted import ScriptedEngine
-from tests.serving import serving
+from tests.clients.conftest import gone
 
 HERE = Path(__file__).parent
 
@@ -21,14 +20,6 @@ pytestmark = [
     pytest.mark.skipif(shutil.which("openssl") is None, reason="needs openssl, for a certificate"),
     pytest.mark.skipif(not (HERE / "node_modules" / "openai").is_dir(), reason="needs: cd tests/clients && npm ci"),
 ]
-
-ANSWER = "One two three four five six seven eight."
-
-
-def answer(messages):
-    if messages[-1].role == "tool":
-        return "It is noon."
-    return '{"name": "get_time", "parameters": {}}' if "time" in messages[-1].text else ANSWER
 
 
 @pytest.fixture
@@ -62,14 +53,10 @@ async def behind_tls(url, certificate):
         yield f"https://localhost:{proxy.sockets[0].getsockname()[1]}"
 
 
-async def test_typed_and_spoken_turns_a_function_and_an_error(certificate):
-    engine = ScriptedEngine(answer, first_token=0.01, per_token=0)
-    async with serving(engine, key="secret") as (_, url), behind_tls(url, certificate) as address:
+async def test_typed_and_spoken_turns_a_barge_in_a_function_and_an_error(demo, speech, certificate):
+    async with behind_tls(demo, certificate) as address:
         process = await asyncio.create_subprocess_exec(
-            "node",
-            str(HERE / "openai.js"),
-            address,
-            "secret",
+            *("node", str(HERE / "openai.js"), address, str(speech)),
             env={**os.environ, "NODE_EXTRA_CA_CERTS": str(certificate[0])},
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
@@ -77,7 +64,13 @@ async def test_typed_and_spoken_turns_a_function_and_an_error(certificate):
         out, complaint = await process.communicate()
         assert process.returncode == 0, complaint.decode()
     seen = json.loads(out)
-    assert seen["texts"] == [[ANSWER], [ANSWER], ["get_time({})"], ["It is noon."]]
-    assert seen["audioBytes"] == (8 + 3) * 6000 * 2
+    [typed], _, [summed], [call], [told] = seen["texts"]
+    assert "four" in typed
+    assert "seven" in summed
+    assert (call, told) == ('get_time({"city": "Paris"})', "It is noon.")
+    heard = [size / 48_000 > 0.5 for size in seen["audioBytes"]]
+    assert heard == [False, True, True, False, True], "spoken answers are heard"
+    assert seen["truncated"] == 700
     assert seen["errors"] == ["response_cancel_not_active"]
     assert all(total > 0 for total in seen["usage"])
+    await gone(demo)

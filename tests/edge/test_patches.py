@@ -2,6 +2,7 @@
 
 import asyncio
 import inspect
+import socket
 from importlib.metadata import version
 
 import aioice.ice
@@ -112,6 +113,20 @@ async def test_the_last_datagram_is_noticed_also_of_a_peer_that_sends_no_sound()
     fresh.addTransceiver("audio")
     assert patches.last_heard(fresh) == 0
     await fresh.close()
+
+
+async def test_all_datagrams_that_wait_are_read_in_one_round_of_the_loop():
+    with patches.offer_addresses(LOOPBACK):
+        ice = aioice.ice.Connection(ice_controlling=True)
+        await ice.gather_candidates()
+    [candidate] = ice.local_candidates
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
+        for _ in range(40):
+            far.sendto(bytes([patches.FIRST_MEDIA]), (candidate.host, candidate.port))
+    while ice._queue.empty():
+        await asyncio.sleep(0)
+    assert ice._queue.qsize() == 40
+    await ice.close()
 
 
 def test_the_default_configuration_would_ask_a_public_server():

@@ -5,8 +5,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from models.attention import additive, attend
 from models.cache import Batch, Cache, Pool
-from models.decoder import LanguageModel, additive, attend
+from models.decoder import LanguageModel
 from tests.models import checkpoints
 from tests.models.test_decoder import build
 
@@ -30,7 +31,7 @@ def hidden(model: LanguageModel, tokens: torch.Tensor, cache: Cache | None = Non
 @torch.no_grad()
 def test_slots_of_different_lengths_advance_together() -> None:
     for model in (PLAIN, WINDOWED):
-        for order in ([0, 1, 2], [3, 0, 2], [2]):
+        for order in ([0, 1, 2], [0, 2, 3], [1, 3], [2]):
             held = pool(model)
             caches = [held.slot(slot) for slot in order]
             prompts = [ids(count, seed=count) for count in (3, 17, 30)]
@@ -62,8 +63,7 @@ def test_a_slot_can_begin_as_another() -> None:
 @torch.no_grad()
 def test_a_wiped_slot_harms_nobody() -> None:
     held = pool(PLAIN)
-    for buffer in (*held.keys, *held.values):
-        buffer[1].fill_(float("nan"))
+    held.buffer[:, :, 1] = float("nan")
     held.clear(1)
     long, short = held.slot(0), held.slot(1)
     hidden(PLAIN, ids(30), long)
@@ -106,8 +106,8 @@ def test_queries_that_share_a_key_mix_as_if_it_were_repeated() -> None:
 def test_a_pool_takes_memory_only_where_it_is_written() -> None:
     before = psutil.Process().memory_info().rss
     held = Pool(PLAIN.config, 64, 100_000, torch.float32, torch.device("cpu"))
-    assert sum(buffer.nbytes for buffer in (*held.keys, *held.values)) > 4e9
+    assert held.buffer.nbytes > 4e9
     hidden(PLAIN, ids(20), held.slot(63))
     held.copy(63, 5, 20)
     assert psutil.Process().memory_info().rss - before < 100e6
-    assert not held.keys[0][7, :, :50].any()
+    assert not held.buffer[:, :, 7, :, :50].any()

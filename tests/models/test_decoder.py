@@ -4,10 +4,11 @@ import pytest
 import torch
 from transformers import PreTrainedModel
 
-from models.cache import Cache, causal_mask
+from models.attention import causal
+from models.cache import Cache
 from models.config import RopeConfig, TextConfig
 from models.decoder import LanguageModel
-from models.rope import Rope
+from models.rope import Rope, neighbours, rotate
 from tests.models import checkpoints
 
 LLAMA3_2_ROPE = checkpoints.LLAMA3_ROPE | {"factor": 32.0}
@@ -76,38 +77,33 @@ def test_a_rewound_cache_has_forgotten() -> None:
     torch.testing.assert_close(again, fresh, atol=1e-4, rtol=1e-4)
 
 
+@torch.no_grad()
 @pytest.mark.parametrize("length", [-1, 6])
 def test_a_cache_rewinds_only_to_what_it_holds(length: int) -> None:
-    cache = Cache(layers=1)
-    cache.append(0, torch.zeros(1, 1, 5, 2), torch.zeros(1, 1, 5, 2))
-    cache.advance(5)
+    mine, _ = build("llama 3.1")
+    cache = Cache(mine.config.layers)
+    mine(mine.embed(torch.zeros(1, 5, dtype=torch.int64)), cache)
     with pytest.raises(ValueError, match="5 positions"):
         cache.rewind(length)
 
 
-def test_a_cache_gives_all_positions_after_growing() -> None:
-    cache = Cache(layers=1, capacity=2)
-    for start in range(0, 9, 3):
-        new = torch.arange(start, start + 3.0).reshape(1, 1, 3, 1)
-        keys, values = cache.append(0, new, -new)
-        cache.advance(3)
-    assert keys.flatten().tolist() == list(range(9))
-    assert values.flatten().tolist() == [-n for n in range(9)]
-
-
 def test_masks() -> None:
     device = torch.device("cpu")
-    assert causal_mask(1, 7, None, device) is None
-    assert causal_mask(4, 4, None, device) is None
-    assert causal_mask(4, 4, 4, device) is None
-    mask = causal_mask(2, 4, 2, device)
+    assert causal(1, 7, None, device) is None
+    assert causal(4, 4, None, device) is None
+    assert causal(4, 4, 4, device) is None
+    mask = causal(2, 4, 2, device)
     assert mask is not None
     assert mask.int().tolist() == [[0, 1, 1, 0], [0, 0, 1, 1]]
 
 
 def test_rotation_is_computed_in_float32_for_any_dtype() -> None:
     """Positions beyond 256 are not whole in bfloat16; angles must not be rounded before their cosine."""
-    cosine, _ = Rope(RopeConfig(), 8)(torch.tensor([1001]), torch.bfloat16)
-    assert cosine.dtype == torch.bfloat16
-    expected = torch.cos(torch.tensor(1001.0))
-    torch.testing.assert_close(cosine[0, 0].float(), expected, atol=4e-3, rtol=0)
+    x = torch.tensor([1.0, 0.0] + [0.0] * 6, dtype=torch.bfloat16).view(1, 1, 1, 8)
+    turned = rotate(x, Rope(RopeConfig(), 8)(torch.tensor([1001])))
+    torch.testing.assert_close(turned[0, 0, 0, :2], torch.tensor([1001.0, 1001.0 - torch.pi / 2]).cos())
+
+
+def test_pairs_become_neighbours_along_any_dimension() -> None:
+    assert neighbours(torch.arange(6)).tolist() == [0, 3, 1, 4, 2, 5]
+    assert neighbours(torch.arange(12).view(6, 2), 0)[:, 0].tolist() == [0, 6, 2, 8, 4, 10]

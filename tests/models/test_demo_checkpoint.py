@@ -14,7 +14,7 @@ from models.demo.rules import UNCLEAR
 from models.features import RATE
 
 VOICES = (Voice("en-us+m7", 148), Voice("en+f4", 187))  # variants and rates of the evaluation
-SUGGESTIONS = CHECKPOINT / "suggestions.json"
+NOTES = CHECKPOINT / "parley.json"
 SAID = {
     "hello parley": "greeting",
     "who are you": "identity",
@@ -87,7 +87,7 @@ def test_text_is_answered(model):
     assert "".join(model.generate(messages)) == answer(Utterance("identity", ""))
 
 
-@pytest.mark.parametrize("suggestion", json.loads(SUGGESTIONS.read_text()))
+@pytest.mark.parametrize("suggestion", json.loads(NOTES.read_text())["suggestions"])
 def test_what_the_page_suggests_works(model, suggestion):
     for voice in VOICES:
         assert ask(model, speech(suggestion, voice)) not in (UNCLEAR, "")

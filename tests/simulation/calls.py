@@ -5,7 +5,7 @@ from agent.session import Session
 from agent.simulation import call
 from agent.simulation.sound import LevelVAD, ToneVoice
 from agent.stages import Speculation, Stages
-from agent.turns.endpointing import Judgement
+from agent.turns.endpointing import Experience
 from agent.turns.hearing import Hearing
 from agent.turns.turn import TurnSettings
 
@@ -17,14 +17,14 @@ def stages_of(engine, voice=None, settings=None, speculation=None, prompts=None)
         voice or ToneVoice(),
         speculation or Speculation(),
         prompts=prompts or Prompts(),
-        judgement=Judgement(calibrated=(settings or TurnSettings()).calibrated),
+        experience=Experience(calibrated=(settings or TurnSettings()).calibrated),
     )
 
 
 def session_of(edge, stages, settings=None, vad=None) -> Session:
     """A session on an edge of the test's own."""
     settings = settings or TurnSettings()
-    hearing = Hearing(vad or LevelVAD(), settings, stages.judgement)
+    hearing = Hearing(vad or LevelVAD(), settings, stages.experience)
     return Session(edge, stages, hearing, call.opening(stages, settings, "Be brief."))
 
 

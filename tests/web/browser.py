@@ -24,6 +24,9 @@ MICROPHONE_RATE = 48_000
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 
+ELSEWHERE = "parley.test"
+"""This machine by a name that browsers do not take for it: a page from there is from another machine to them, without HTTPS."""
+
 FLAGS = (
     "--headless",
     "--no-sandbox",  # containers have no user namespaces
@@ -34,7 +37,7 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--host-resolver-rules=MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
+    f"--host-resolver-rules=MAP {ELSEWHERE} 127.0.0.1 , MAP * ~NOTFOUND , EXCLUDE 127.0.0.1",
     "--allow-loopback-in-peer-connection",
     "--remote-debugging-port=0",
 )
@@ -123,9 +126,28 @@ class Page:
         return base64.b64decode((await self.command("Page.captureScreenshot"))["data"])
 
 
+class Browser:
+    """A running Chromium."""
+
+    def __init__(self, address: str, http: aiohttp.ClientSession, control: Page) -> None:
+        self._address, self._http, self._control = address, http, control
+
+    @asynccontextmanager
+    async def tab(self) -> AsyncIterator[Page]:
+        """An empty tab with storage of its own, gone at the end."""
+        context = (await self._control.command("Target.createBrowserContext"))["browserContextId"]
+        created = await self._control.command("Target.createTarget", url="about:blank", browserContextId=context)
+        try:
+            url = f"ws://{self._address}/devtools/page/{created['targetId']}"
+            async with self._http.ws_connect(url, max_msg_size=0) as socket:
+                yield Page(socket)
+        finally:
+            await self._control.command("Target.disposeBrowserContext", browserContextId=context)
+
+
 @asynccontextmanager
-async def chromium(flags: Sequence[str]) -> AsyncIterator[Page]:
-    """Start Chromium with one empty tab; ends with it and its profile gone."""
+async def started(flags: Sequence[str]) -> AsyncIterator[Browser]:
+    """Start Chromium; ends with it and its profile gone."""
     assert CHROMIUM is not None
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = await asyncio.create_subprocess_exec(
@@ -139,14 +161,20 @@ async def chromium(flags: Sequence[str]) -> AsyncIterator[Page]:
         try:
             address = await _devtools(Path(profile) / "DevToolsActivePort")
             async with aiohttp.ClientSession() as http:
-                tabs = await (await http.get(f"http://{address}/json/list")).json()
-                tab = next(tab for tab in tabs if tab["type"] == "page")
-                async with http.ws_connect(tab["webSocketDebuggerUrl"], max_msg_size=0) as socket:
-                    yield Page(socket)
+                about = await (await http.get(f"http://{address}/json/version")).json()
+                async with http.ws_connect(about["webSocketDebuggerUrl"], max_msg_size=0) as socket:
+                    yield Browser(address, http, Page(socket))
         finally:
             if process.returncode is None:
                 process.terminate()
             await process.wait()
+
+
+@asynccontextmanager
+async def chromium(flags: Sequence[str]) -> AsyncIterator[Page]:
+    """Start Chromium for one tab."""
+    async with started(flags) as browser, browser.tab() as page:
+        yield page
 
 
 async def _devtools(file: Path) -> str:

@@ -1,11 +1,13 @@
-"""What the fake microphones of the browser tests hear."""
+"""What the browser tests share: browsers, one for all tests of a module, and what their fake microphones hear."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
-from tests.web.browser import speak
+from tests.web.browser import Browser, Page, microphone, speak, started
 from tests.web.pages import silent
 
 
@@ -19,5 +21,33 @@ def silence(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Silence, a question, silence, more speech, silence."""
     path = tmp_path_factory.mktemp("speech") / "question.wav"
-    asyncio.run(speak(path, [(1.5, "Who are you?"), (5, "Stop now, please stop."), (3.5, "")]))
+    asyncio.run(speak(path, [(1.2, "Who are you?"), (4, "Stop now, please stop."), (3.5, "")]))
     return path
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def silent_browser(silence: Path) -> AsyncIterator[Browser]:
+    """A browser with a microphone in a silent room."""
+    async with started(microphone(silence)) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def asking_browser(question: Path) -> AsyncIterator[Browser]:
+    """A browser whose microphone hears the question, from when it is opened."""
+    async with started(microphone(question)) as browser:
+        yield browser
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def page(silent_browser: Browser) -> AsyncIterator[Page]:
+    """A tab of its own in the silent room."""
+    async with silent_browser.tab() as tab:
+        yield tab
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def asking_page(asking_browser: Browser) -> AsyncIterator[Page]:
+    """A tab of its own whose microphone hears the question."""
+    async with asking_browser.tab() as tab:
+        yield tab

@@ -19,6 +19,7 @@ from tests.web.browser import CHROMIUM, Page
 
 BROWSER = [
     pytest.mark.browser,
+    pytest.mark.asyncio(loop_scope="module"),
     pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)"),
 ]
 

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
 import { preferred } from '../../web/call/codecs.js';
+import { Recorder } from '../../web/call/recorder.js';
 import { Tape } from '../../web/call/tape.js';
-import { Recorder } from '../../web/chat/recorder.js';
 
 /** Ten milliseconds of sound whose samples tell their time: the microphone counts up, the agent down. */
 const sound = (step) => ({
@@ -13,6 +13,8 @@ const sound = (step) => ({
   samples: { mic: Int16Array.of(step), agent: Int16Array.of(-step) },
 });
 
+const both = (/** @type {number} */ step) => ({ ...sound(step), samples: { mic: Int16Array.of(step), agent: Int16Array.of(30_000) } });
+
 test('a tape gives each side between two times, and forgets what is older than minutes', () => {
   const tape = new Tape();
   for (let step = 1; step <= 15_000; step += 1) tape.push(sound(step));
@@ -21,6 +23,12 @@ test('a tape gives each side between two times, and forgets what is older than m
   assert.deepEqual([...tape.cut('agent', 149.99, 200)], [-14_999, -15_000]);
   assert.equal(tape.cut('mic', 0, 5).length, 0);
   assert.ok(tape.cut('mic', 0, 150).length >= 12_000);
+});
+
+test('both sides sound together, and no louder than sound can be', () => {
+  const tape = new Tape();
+  for (const step of [1, 2, 3000]) tape.push(both(step));
+  assert.deepEqual([...tape.mix(0, 30)], [30_001, 30_002, 32_767]);
 });
 
 /** @param {(recorder: Recorder, play: (seconds: number) => void) => void} call */
@@ -52,7 +60,27 @@ test('an answer is cut from its start until its last sound came through', () => 
     recorder.follow({ type: 'output_audio_buffer.stopped', response_id: 'r' });
     play(1);
   });
-  assert.deepEqual(kept, { 'agent r': [-100, -340] });
+  assert.deepEqual(kept, { 'agent r': [-100, -340], 'both r': [0, 0] });
+});
+
+test('a turn is both sides from the caller’s first syllable to the answer’s last, with the wait between them', () => {
+  const lengths = {};
+  const recorder = new Recorder((what, samples) => (lengths[what] = samples.length));
+  let step = 0;
+  const play = (seconds) => {
+    for (const end = step + seconds * 100; step < end; ) recorder.push(sound((step += 1)));
+  };
+  recorder.follow({ type: 'input_audio_buffer.speech_started', item_id: 'a', audio_start_ms: 0 });
+  play(2);
+  recorder.follow({ type: 'input_audio_buffer.speech_stopped', item_id: 'a', audio_end_ms: 1000 });
+  play(0.5);
+  recorder.follow({ type: 'output_audio_buffer.started', response_id: 'r' });
+  play(1);
+  recorder.end();
+  recorder.follow({ type: 'output_audio_buffer.started', response_id: 's' });
+  play(1);
+  recorder.end();
+  assert.deepEqual(lengths, { 'caller a': 116, 'agent r': 101, 'both r': 266, 'agent s': 101, 'both s': 101 });
 });
 
 test('the next answer ends the one before it', () => {
@@ -64,7 +92,7 @@ test('the next answer ends the one before it', () => {
     play(0.1);
     recorder.follow({ type: 'output_audio_buffer.started', response_id: 's' });
   });
-  assert.deepEqual(kept, { 'agent r': [-100, -210] });
+  assert.deepEqual(kept['agent r'], [-100, -210]);
 });
 
 test('a turn of push-to-talk is what was heard while the button was held', () => {

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.web.browser import Page, chromium, microphone
+from tests.web.browser import Page
 from tests.web.pages import BROWSER, opened, serving
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
@@ -24,8 +24,8 @@ async def findings(page: Page) -> list[str]:
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_no_page_has_a_serious_finding(silence: Path, scheme: str):
-    async with serving("I am Parley, a voice agent.") as (_, url), chromium(microphone(silence)) as page:
+async def test_no_page_has_a_serious_finding(page: Page, scheme: str):
+    async with serving("I am Parley, a voice agent.") as (_, url):
         await page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
         found = {}
         for path in ("phone", "latency", ""):
@@ -40,8 +40,8 @@ async def test_no_page_has_a_serious_finding(silence: Path, scheme: str):
         assert "\n".join(f"{place}: {one}" for place, those in found.items() for one in those) == ""
 
 
-async def test_a_telephone_in_a_call_has_no_serious_finding(silence: Path):
-    async with serving() as (_, url), chromium(microphone(silence)) as page:
+async def test_a_telephone_in_a_call_has_no_serious_finding(page: Page):
+    async with serving() as (_, url):
         await opened(page, f"{url}phone", "document.querySelector('#names button')")
         await page.run("document.querySelector('#names button').click()")
         await page.until("document.body.dataset.state === 'talking'")

@@ -12,7 +12,7 @@ from agent.traces.recent import MOST
 from agent.traces.trace import Ear, Pause, Trace
 from tests.serving import serving
 from tests.test_server import QUESTION
-from tests.web.browser import CHROMIUM, chromium
+from tests.web.browser import CHROMIUM, Page
 from tests.web.test_accessibility import AXE, findings
 
 pytestmark = [
@@ -58,9 +58,9 @@ def made_up(random, number, end, every=9.0):
         yield trace
 
 
-async def test_a_calls_turns_appear_as_they_happen():
+async def test_a_calls_turns_appear_as_they_happen(page: Page):
     engine = ScriptedEngine(["Hello there.", "I am Parley."], first_token=0.01, per_token=0)
-    async with serving(engine) as (_, url), chromium(()) as page:
+    async with serving(engine) as (_, url):
         await page.open(f"{url}/latency")
         await page.until(LIVE)
         assert "Make a call" in await page.run(SHOWN)
@@ -79,8 +79,8 @@ async def test_a_calls_turns_appear_as_they_happen():
         assert page.errors == []
 
 
-async def test_thousands_of_turns_make_few_rows_and_can_be_filtered_and_read_by_keyboard():
-    async with serving() as (server, url), chromium(()) as page:
+async def test_thousands_of_turns_make_few_rows_and_can_be_filtered_and_read_by_keyboard(page: Page):
+    async with serving() as (server, url):
         for trace in made_up(random.Random(1), MOST, asyncio.get_running_loop().time()):
             server.stages.traces.append(trace)
         await page.open(f"{url}/latency")
@@ -111,8 +111,8 @@ async def test_thousands_of_turns_make_few_rows_and_can_be_filtered_and_read_by_
         assert page.errors == []
 
 
-async def test_what_came_meanwhile_is_shown_after_holding():
-    async with serving() as (server, url), chromium(()) as page:
+async def test_what_came_meanwhile_is_shown_after_holding(page: Page):
+    async with serving() as (server, url):
         await page.open(f"{url}/latency")
         await page.until(LIVE)
         await page.run("document.querySelector('#hold').click()")
@@ -124,8 +124,8 @@ async def test_what_came_meanwhile_is_shown_after_holding():
         await page.until(count(3))
 
 
-async def test_what_is_shown_can_be_saved():
-    async with serving() as (server, url), chromium(()) as page:
+async def test_what_is_shown_can_be_saved(page: Page):
+    async with serving() as (server, url):
         for trace in made_up(random.Random(4), 44, asyncio.get_running_loop().time()):
             server.stages.traces.append(trace)
         await page.open(f"{url}/latency")
@@ -149,21 +149,20 @@ async def test_what_is_shown_can_be_saved():
         assert str(rows[0]["v2v_ms"]) in lines[1]
 
 
-async def test_a_lost_server_is_told_and_found_again():
-    async with chromium(()) as page:
-        async with serving() as (server, url):
-            port = int(url.rsplit(":", 1)[1])
-            await page.open(f"{url}/latency")
-            await page.until(LIVE)
-        await page.until("document.body.dataset.state === 'lost'")
-        assert "cannot be reached" in await page.run("document.querySelector('#state').textContent")
-        del server
-        async with serving(port=port):
-            await page.until(LIVE)
+async def test_a_lost_server_is_told_and_found_again(page: Page):
+    async with serving() as (server, url):
+        port = int(url.rsplit(":", 1)[1])
+        await page.open(f"{url}/latency")
+        await page.until(LIVE)
+    await page.until("document.body.dataset.state === 'lost'")
+    assert "cannot be reached" in await page.run("document.querySelector('#state').textContent")
+    del server
+    async with serving(port=port):
+        await page.until(LIVE)
 
 
-async def test_the_key_is_asked_for_and_taken_from_the_address():
-    async with serving(key="secret") as (_, url), chromium(()) as page:
+async def test_the_key_is_asked_for_and_taken_from_the_address(page: Page):
+    async with serving(key="secret") as (_, url):
         await page.open(f"{url}/latency")
         await page.until("document.querySelector('#state').textContent.includes('#key=')")
         await page.run("location.hash = 'key=secret'")
@@ -172,8 +171,8 @@ async def test_the_key_is_asked_for_and_taken_from_the_address():
 
 @pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (npm ci in tests/web)")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_a_page_full_of_turns_has_no_serious_finding(scheme):
-    async with serving() as (server, url), chromium(()) as page:
+async def test_a_page_full_of_turns_has_no_serious_finding(page: Page, scheme):
+    async with serving() as (server, url):
         for trace in made_up(random.Random(5), 100, asyncio.get_running_loop().time()):
             server.stages.traces.append(trace)
         await page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])

@@ -3,6 +3,7 @@
  * same conversation with the server's token. Takes the callbacks of a `Listener`.
  *
  * @import { CodecName } from './codecs.js'
+ * @import { Wait } from './ear.js'
  * @import { ServerEvent } from './events.js'
  * @import { Sound } from './meter.js'
  * @import { Problem } from './problems.js'
@@ -12,12 +13,13 @@
  *   connecting: () => void,
  *   event: (event: ServerEvent) => void,
  *   sound: (sound: Sound) => void,
+ *   wait: (wait: Wait) => void,
  *   blocked: () => void,
  *   unstable: (waiting: boolean) => void,
  *   token: (token: string | null) => void,
  *   lost: (problem: Problem) => void,
- * }} Listener  `connecting`: the microphone is ours. `blocked`: the browser wants a click before it plays sound.
- * `unstable`: nothing arrives for the moment, or it does again. `token`: what another page could go on with, or null once
+ * }} Listener  `connecting`: the microphone is ours. `wait`: an answer was waited for, and is heard. `blocked`: the browser
+ * wants a click before it plays sound. `unstable`: nothing arrives for the moment, or it does again. `token`: what another page could go on with, or null once
  * there is no more. `lost`: the call is over, not by us.
  *
  * @typedef {Request & {
@@ -28,6 +30,7 @@
  */
 
 import { Connection } from './connection.js';
+import { Ear } from './ear.js';
 import { Meter } from './meter.js';
 import { openMicrophone } from './microphone.js';
 import { Reporter } from './report.js';
@@ -45,9 +48,12 @@ export class Call {
   #mic = null;
   /** @type {Meter | null} */
   #meter = null;
+  #ear = new Ear();
   #reporter = new Reporter();
   /** @type {string | null} */
   #token;
+  /** It was up once: before, there is nothing to come back to. */
+  #begun;
   #voice;
   #about;
   #wish;
@@ -65,6 +71,7 @@ export class Call {
     this.#wish = wish;
     this.#listener = listener;
     this.#token = wish.resume ?? null;
+    this.#begun = this.#token !== null;
   }
 
   /** Samples per second of `Sound`; 0 while nothing is measured. */
@@ -79,7 +86,7 @@ export class Call {
       if (this.#closed) return;
       this.#listener.connecting();
       // Meters are a comfort: a browser without worklets calls without them.
-      this.#meter = await Meter.open(this.#listener.sound).catch(() => null);
+      this.#meter = await Meter.open((sound) => this.#hear(sound)).catch(() => null);
       if (this.#mic) this.#meter?.hear('mic', this.#mic);
       await this.#connect();
     } catch (error) {
@@ -109,16 +116,10 @@ export class Call {
     this.#connection?.send(events);
   }
 
-  /**
-   * Tell the server how long an answer was waited for, as it was heard here.
-   *
-   * @param {string} response
-   * @param {{ from: number, to: number }} wait  Seconds of the sound's clock: the last syllable, the first sound.
-   */
-  async report(response, { from, to }) {
-    const [spoken, heard] = [this.#meter?.when(from).said, this.#meter?.when(to).heard];
-    const statistics = await this.#connection?.statistics();
-    if (statistics && spoken && heard) this.send(this.#reporter.report(response, spoken, heard, statistics));
+  /** A turn that the server does not find by itself begins, typed or by a button; of one that was spoken, it ends. */
+  turn(/** @type {'begins' | 'ends'} */ what) {
+    if (what === 'begins') this.#ear.reset();
+    else this.#ear.turnEnded();
   }
 
   /** @param {boolean} muted */
@@ -169,7 +170,7 @@ export class Call {
       event: (event) => this.#receive(event),
       voice: (agent) => this.#play(agent),
       unstable: this.#listener.unstable,
-      lost: (problem) => void this.#comeBack(problem),
+      lost: (problem) => (this.#begun ? void this.#comeBack(problem) : this.#lose(problem)),
     });
     this.#connection = connection;
     this.#token = await connection.open(this.#wish, this.#token ?? 'new');
@@ -200,8 +201,30 @@ export class Call {
 
   /** @param {ServerEvent} event */
   #receive(event) {
+    this.#begun = true;
     this.send(this.#reporter.take(event, performance.now()));
+    this.#ear.follow(event);
     this.#listener.event(event);
+  }
+
+  /** @param {Sound} sound */
+  #hear(sound) {
+    this.#listener.sound(sound);
+    const wait = this.#ear.hear(sound);
+    if (!wait) return;
+    this.#listener.wait(wait);
+    void this.#report(wait);
+  }
+
+  /**
+   * Tell the server how long an answer was waited for, as it was heard here.
+   *
+   * @param {Wait} wait
+   */
+  async #report({ response, from, to }) {
+    const [spoken, heard] = [this.#meter?.when(from).said, this.#meter?.when(to).heard];
+    const statistics = await this.#connection?.statistics();
+    if (statistics && spoken && heard) this.send(this.#reporter.report(response, spoken, heard, statistics));
   }
 
   /** @param {MediaStream} agent */

@@ -35,6 +35,7 @@
  *   | { type: 'session.created' | 'session.updated', session: Session }
  *   | { type: 'input_audio_buffer.speech_started', audio_start_ms: number, item_id: string }
  *   | { type: 'input_audio_buffer.speech_stopped', audio_end_ms: number, item_id: string }
+ *   | { type: 'input_audio_buffer.dtmf_event_received', event: string }
  *   | { type: 'input_audio_buffer.committed' | 'input_audio_buffer.timeout_triggered', item_id: string }
  *   | { type: 'conversation.item.added' | 'conversation.item.done', item: Item }
  *   | { type: 'conversation.item.input_audio_transcription.delta', item_id: string, delta: string }

@@ -17,7 +17,7 @@ export const WORDS = {
   thinking: { title: 'Thinking', hint: 'Working out what to say.' },
   speaking: { title: 'Speaking', hint: 'Speak up to interrupt.' },
   interrupted: { title: 'Interrupted', hint: 'It stopped, and listens to you.' },
-  reconnecting: { title: 'Reconnecting', hint: 'The conversation is kept, and goes on when the network is back.' },
+  reconnecting: { title: 'Reconnecting', hint: 'The conversation is kept. Nobody hears you until it goes on.' },
   ended: { title: 'Call ended', hint: 'The conversation stays here until you start another.' },
   failed: { title: 'That did not work', hint: '' },
 };
@@ -43,7 +43,7 @@ export const starting = (phase) => phase === 'asking' || phase === 'connecting';
  */
 export function follow(phase, event) {
   switch (event.type) {
-    case 'session.created': // also after a loss, where an answer may go on: its sound tells
+    case 'session.created': // also after a loss: of an answer that goes on, the next events tell
       return 'listening';
     case 'input_audio_buffer.speech_started':
       return phase === 'speaking' ? 'interrupted' : 'hearing';

@@ -28,6 +28,17 @@ export class Tape {
   }
 
   /**
+   * Both sides as they sounded together.
+   *
+   * @param {number} from
+   * @param {number} to
+   */
+  mix(from, to) {
+    const agent = this.cut('agent', from, to);
+    return this.cut('mic', from, to).map((sample, at) => Math.max(-32_768, Math.min(32_767, sample + (agent[at] ?? 0))));
+  }
+
+  /**
    * @param {'mic' | 'agent'} side
    * @param {number} from
    * @param {number} to

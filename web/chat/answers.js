@@ -19,8 +19,10 @@ const OVER = new Set(['done', 'interrupted', 'failed']);
  */
 export function answer(transcript, event) {
   switch (event.type) {
-    case 'response.created':
-      return add(transcript, thinking(event.response.id));
+    case 'response.created': // told again to who comes back
+      return transcript.turns.some(({ id, who }) => who === 'agent' && id === event.response.id)
+        ? transcript
+        : add(transcript, thinking(event.response.id));
     case 'response.output_item.added':
       return onAgent(transcript, byId(event.response_id), (turn) => (event.item.role ? { ...turn, item: event.item.id } : turn));
     case 'response.output_audio_transcript.delta':
@@ -33,7 +35,11 @@ export function answer(transcript, event) {
     case 'parley.words':
       return onAgent(transcript, byId(event.response_id), (turn) => timed(turn, event.words));
     case 'output_audio_buffer.started':
-      return onAgent(transcript, byId(event.response_id), (turn) => ({ ...turn, status: 'speaking' }));
+      return onAgent(transcript, byId(event.response_id), (turn) => ({
+        ...turn,
+        status: 'speaking',
+        shown: turn.words.length ? (turn.shown ?? 0) : turn.shown,
+      }));
     case 'output_audio_buffer.stopped':
       return onAgent(transcript, byId(event.response_id), (turn) => ({ ...turn, shown: null }));
     case 'output_audio_buffer.cleared':
@@ -88,6 +94,19 @@ export function spoke(transcript, response, milliseconds) {
   const begun = turn.words.filter((_, index) => (turn.words[index - 1]?.ms ?? 0) <= milliseconds);
   const shown = begun.at(-1)?.text ?? 0;
   return shown > turn.shown ? onAgent(transcript, byId(response), (turn) => ({ ...turn, shown })) : transcript;
+}
+
+/**
+ * How much was heard of the answer that is being said, as far as its words show: where it goes on for who comes back.
+ *
+ * @param {Transcript} transcript
+ * @returns {{ response: string, milliseconds: number } | null}
+ */
+export function heardSoFar({ turns }) {
+  const turn = turns.findLast((turn) => turn.who === 'agent' && turn.status === 'speaking');
+  if (turn?.who !== 'agent') return null;
+  const heard = turn.words.filter(({ text }) => text <= (turn.shown ?? 0));
+  return { response: turn.id, milliseconds: heard.at(-1)?.ms ?? 0 };
 }
 
 /**

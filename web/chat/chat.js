@@ -8,12 +8,14 @@
  */
 
 import { HELD, MUTED, PUSH, WORDS, inCall, starting } from '../call/phase.js';
+import { Player } from '../call/player.js';
 import { CallError, unable } from '../call/problems.js';
 import { describe } from '../call/signalling.js';
+import { Sounds } from '../call/sounds.js';
 import { Conversation } from './conversation.js';
-import { Replay, key } from './replay.js';
 import { SettingsDialog, wish } from './settings.js';
 import { Strip } from './strip.js';
+import { key } from './turns.js';
 import { TranscriptView } from './view.js';
 
 /** Where a call that was left with its page waits for the next one: a reload of the same tab. */
@@ -29,9 +31,10 @@ const main = element('main');
 const talk = element('talk');
 const strip = new Strip(/** @type {HTMLCanvasElement} */ (element('strip')));
 const view = new TranscriptView(element('transcript'));
-const replay = new Replay((playing) => view.playing(playing));
+const player = new Player((playing) => view.playing(playing));
+const sounds = new Sounds();
 const dialog = new SettingsDialog(/** @type {HTMLDialogElement} */ (element('settings')), changed);
-const chat = new Conversation(voice, replay, {
+const chat = new Conversation(voice, sounds, {
   phase: show,
   transcript: write,
   session: greeted,
@@ -46,7 +49,7 @@ let shown = 'ready';
 
 /** @param {Phase} phase */
 function words(phase) {
-  if (chat.push.held) return HELD;
+  if (chat.push.held && phase !== 'reconnecting') return HELD;
   if (phase === 'listening' && chat.push.on) return PUSH;
   if (phase === 'listening' && chat.muted) return MUTED;
   return chat.problem ? { title: chat.problem.title, hint: chat.problem.remedy } : WORDS[phase];
@@ -84,9 +87,9 @@ function showControls(phase) {
  *
  * @param {Transcript} transcript
  */
-function write({ turns }) {
+function write({ call, turns }) {
   const atEnd = main.scrollHeight - main.scrollTop - main.clientHeight < 80;
-  view.show(turns, (turn) => replay.has(key(turn)));
+  view.show(turns, (turn) => sounds.has(`${call} ${key(turn)}`));
   element('welcome').hidden = turns.length > 0;
   if (atEnd) main.scrollTop = main.scrollHeight;
 }
@@ -164,10 +167,13 @@ function bind() {
   element('transcript').onclick = ({ target }) => {
     const button = /** @type {Element} */ (target).closest('.replay');
     if (!(button instanceof HTMLElement)) return;
-    if (button.getAttribute('aria-pressed') === 'true') replay.stop();
-    else replay.play(button.dataset['turn'] ?? '');
+    const turn = button.dataset['turn'] ?? '';
+    const sound = sounds.find(`${chat.transcript.call} ${turn}`);
+    if (button.getAttribute('aria-pressed') === 'true') player.stop();
+    else if (sound) player.play(turn, sound);
   };
   bindTalk();
+  sounds.lend();
   addEventListener('pagehide', () => {
     const left = chat.leave(Date.now());
     if (left) sessionStorage.setItem(LEFT, JSON.stringify(left));
@@ -180,18 +186,18 @@ function bind() {
 function bindTalk() {
   talk.onpointerdown = ({ pointerId }) => {
     talk.setPointerCapture(pointerId);
-    chat.push.press();
+    chat.press();
   };
   talk.onpointerup = talk.onpointercancel = () => void chat.push.release();
   talk.oncontextmenu = (event) => event.preventDefault();
   // A press that has no length, by a screen reader or the enter key, stands for down and the next one for up.
   talk.addEventListener('click', ({ detail }) => {
-    if (detail === 0) chat.push.held ? void chat.push.release() : chat.push.press();
+    if (detail === 0) chat.push.held ? void chat.push.release() : chat.press();
   });
   addEventListener('keydown', (event) => {
     if (!talks(event)) return;
     event.preventDefault();
-    if (!event.repeat) chat.push.press();
+    if (!event.repeat) chat.press();
   });
   addEventListener('keyup', (event) => {
     if (!talks(event)) return;

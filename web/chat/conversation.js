@@ -2,11 +2,13 @@
  * A voice chat: one call at a time with all that belongs to it: where it is, what was said, the sound of every turn. Shows
  * nothing itself: a `Screen` is told what changed.
  *
+ * @import { Wait } from '../call/ear.js'
  * @import { ServerEvent, Session, TurnDetection } from '../call/events.js'
  * @import { Sound } from '../call/meter.js'
  * @import { Phase } from '../call/phase.js'
  * @import { Problem } from '../call/problems.js'
  * @import { About } from '../call/signalling.js'
+ * @import { Sounds } from '../call/sounds.js'
  * @import { Wish } from '../call/call.js'
  * @import { Transcript } from './turns.js'
  *
@@ -15,27 +17,25 @@
  *   transcript: (transcript: Transcript) => void,
  *   session: (session: Session) => void,
  *   sound: (sound: Sound) => void,
- *   wait: (wait: { from: number, to: number }) => void,
+ *   wait: (wait: Wait) => void,
  *   blocked: () => void,
- * }} Screen  `wait`: an answer was waited for, in seconds of the sound's clock. `blocked`: a click must let sound out.
+ * }} Screen  `wait`: an answer was waited for. `blocked`: a click must let sound out.
  *
  * @typedef {{ token: string, transcript: Transcript, muted: boolean, left: number }} Left  A call that was left with its page.
  */
 
 import { Call } from '../call/call.js';
 import { PRESSED, RELEASED, typed, update } from '../call/events.js';
-import { Ear } from '../call/level.js';
 import { follow, inCall } from '../call/phase.js';
 import { CallError, unexpected } from '../call/problems.js';
-import { spoke } from './answers.js';
+import { Recorder } from '../call/recorder.js';
+import { heardSoFar, spoke } from './answers.js';
+import { Asked } from './asked.js';
 import { Captions } from './captions.js';
 import { PushToTalk } from './push.js';
-import { Recorder } from './recorder.js';
-import { EMPTY, append, heard, lasted } from './transcript.js';
+import { EMPTY, append, heard, knows, lasted } from './transcript.js';
 
 export class Conversation {
-  /** @type {Phase} */
-  phase = 'ready';
   /** @type {Problem | null} */
   problem = null;
   transcript = EMPTY;
@@ -45,35 +45,40 @@ export class Conversation {
     released: (seconds) => this.#released(seconds),
     dropped: () => this.#dropped(),
   });
+  /** Where the call is, as its events tell. @type {Phase} */
+  #phase = 'ready';
+  /** Nothing arrives for the moment. */
+  #unstable = false;
   /** @type {Call | null} */
   #call = null;
-  #ear = new Ear();
   #recorder;
   /** @type {string | null} */
   #token = null;
-  /** The response that the next sound of the agent belongs to. */
-  #latest = '';
   /** What was pressed to start the call, to be asked once it is up. */
   #first = '';
-  /** Seconds for which the button was held, of a turn that the server has not told of yet. */
-  #held = 0;
+  #asked = new Asked();
   #captions = new Captions((response, ms) => this.#become(spoke(this.transcript, response, ms)));
   /** @type {TurnDetection | null} */
   #detection = null;
   #voice;
   #screen;
-  #replay;
+  #sounds;
 
   /**
    * @param {HTMLAudioElement} voice
-   * @param {import('./replay.js').Replay} replay  Gets the sound of every turn.
+   * @param {Sounds} sounds  Gets the sound of every turn, by its call and its name.
    * @param {Screen} screen
    */
-  constructor(voice, replay, screen) {
+  constructor(voice, sounds, screen) {
     this.#voice = voice;
-    this.#replay = replay;
+    this.#sounds = sounds;
     this.#screen = screen;
     this.#recorder = this.#newRecorder();
+  }
+
+  /** @returns {Phase} */
+  get phase() {
+    return this.#unstable ? 'reconnecting' : this.#phase;
   }
 
   /** Whether there is something to hang up. */
@@ -90,9 +95,8 @@ export class Conversation {
    */
   async start(about, wish, first = '') {
     this.#first = first;
-    this.#replay.clear();
     this.#become(EMPTY);
-    await this.#begin(about, wish, 'asking');
+    await this.#begin(about, wish, false);
   }
 
   /**
@@ -104,7 +108,8 @@ export class Conversation {
    */
   async resume(about, wish, left) {
     this.#become(left.transcript);
-    const begun = this.#begin(about, { ...wish, resume: left.token }, 'reconnecting');
+    this.#captions.resume(heardSoFar(left.transcript));
+    const begun = this.#begin(about, { ...wish, resume: left.token }, true);
     this.mute(left.muted);
     await begun;
   }
@@ -132,13 +137,18 @@ export class Conversation {
   mute(muted) {
     this.muted = muted;
     this.#listen();
-    this.#enter(this.phase);
+    this.#enter(this.#phase);
   }
 
   /** Ask in writing. */
   write(/** @type {string} */ words) {
-    this.#ear.reset();
-    this.#call?.send(typed(words));
+    this.#call?.turn('begins');
+    this.#call?.send(this.#asked.add(typed(words)));
+  }
+
+  /** Push-to-talk: the button is down. While nobody would hear, it does nothing. */
+  press() {
+    if (!this.#unstable) this.push.press();
   }
 
   /** Change the session of the call that is up. */
@@ -156,27 +166,29 @@ export class Conversation {
     this.push.on = on;
     this.push.held = false;
     this.#listen();
-    if (inCall(this.phase)) this.#detect();
-    this.#enter(this.phase);
+    if (inCall(this.#phase)) this.#detect();
+    this.#enter(this.#phase);
   }
 
   /**
    * @param {About} about
    * @param {Wish} wish
-   * @param {Phase} phase
+   * @param {boolean} again  It is a call that was left.
    */
-  async #begin(about, wish, phase) {
+  async #begin(about, wish, again) {
     this.problem = null;
     this.muted = this.push.held = false;
-    this.#ear = new Ear();
+    this.#asked = new Asked();
     this.#recorder = this.#newRecorder();
-    this.#enter(phase);
+    this.#unstable = again;
+    this.#enter(again ? 'listening' : 'asking');
     const call = new Call(this.#voice, about, wish, {
-      connecting: () => phase === 'asking' && this.#enter('connecting'),
+      connecting: () => again || this.#enter('connecting'),
       event: (event) => this.#receive(event),
-      sound: (sound) => this.#measured(sound),
+      sound: (sound) => this.#take(sound),
+      wait: (wait) => this.#waited(wait),
       blocked: this.#screen.blocked,
-      unstable: (waiting) => this.#enter(waiting ? 'reconnecting' : 'listening'),
+      unstable: (waiting) => this.#waver(waiting),
       token: (token) => (this.#token = token),
       lost: (problem) => this.#over('failed', problem),
     });
@@ -197,7 +209,7 @@ export class Conversation {
     this.#recorder.end();
     this.#call = null;
     this.#first = '';
-    this.push.held = false;
+    this.push.held = this.#unstable = false;
     this.problem = problem;
     this.#captions.stop();
     this.#enter(end);
@@ -207,20 +219,21 @@ export class Conversation {
   #receive(event) {
     if (event.type === 'error') console.warn('The server says:', event.error.message);
     if (event.type === 'session.created') this.#greeted(event.session);
-    if (event.type === 'input_audio_buffer.speech_started') this.#ear.reset();
-    if (event.type === 'input_audio_buffer.speech_stopped') this.#ear.turnEnded();
-    if (event.type === 'response.created') this.#latest = event.response.id;
     this.#recorder.follow(event);
+    const isNew = event.type === 'conversation.item.added' && event.item.role === 'user' && !knows(this.transcript, event.item.id);
     this.#become(append(this.transcript, event));
-    if (event.type === 'conversation.item.added' && this.#held) this.#tellLength(event.item.id);
+    if (isNew) this.#become(lasted(this.transcript, event.item.id, this.#asked.arrived()));
+    this.#call?.send(this.#asked.follow(event));
     this.#captions.follow(event);
-    this.#enter(this.push.held ? 'hearing' : follow(this.phase, event));
+    this.#enter(this.push.held ? 'hearing' : follow(this.#phase, event));
   }
 
   /** @param {Session} session */
   #greeted(session) {
     this.#detection = session.audio.input?.turn_detection ?? this.#detection ?? { type: 'semantic_vad' };
     this.#screen.session(session);
+    this.#unstable = false;
+    if (this.transcript.call === session.id) this.#asked.returned();
     this.#listen();
     if (this.push.on) this.#detect();
     if (this.#first) this.write(this.#first);
@@ -237,8 +250,16 @@ export class Conversation {
     this.#call?.mute(this.push.on ? !this.push.held : this.muted);
   }
 
+  /** The connection wavers, or holds again. */
+  #waver(/** @type {boolean} */ waiting) {
+    this.#unstable = waiting;
+    if (waiting) this.#captions.stop();
+    else if (this.#phase === 'speaking') this.#captions.goOn();
+    this.#enter(this.#phase);
+  }
+
   #pressed() {
-    this.#ear.reset();
+    this.#call?.turn('begins');
     this.#recorder.press();
     this.#call?.send(PRESSED);
     this.#listen();
@@ -247,10 +268,10 @@ export class Conversation {
 
   /** @param {number} seconds */
   #released(seconds) {
-    this.#held = seconds;
     this.#listen();
-    this.#ear.turnEnded();
-    this.#call?.send(RELEASED);
+    this.#call?.turn('ends');
+    this.#call?.send(this.#asked.add(RELEASED, seconds));
+    this.#enter('thinking');
   }
 
   #dropped() {
@@ -258,34 +279,29 @@ export class Conversation {
     this.#enter('listening');
   }
 
-  /** @param {string} item */
-  #tellLength(item) {
-    this.#become(lasted(this.transcript, item, this.#held));
-    this.#held = 0;
-  }
-
   /** @param {Sound} sound */
-  #measured(sound) {
+  #take(sound) {
     this.#recorder.push(sound);
     this.#screen.sound(sound);
-    const wait = this.#ear.hear(sound);
-    if (!wait) return;
+  }
+
+  /** @param {Wait} wait */
+  #waited(wait) {
     this.#screen.wait(wait);
-    void this.#call?.report(this.#latest, wait);
-    this.#become(heard(this.transcript, this.#latest, (wait.to - wait.from) * 1000));
+    this.#become(heard(this.transcript, wait.response, (wait.to - wait.from) * 1000));
   }
 
   #newRecorder() {
-    return new Recorder((turn, samples) => {
-      this.#replay.keep(turn, samples, this.#call?.rate ?? 24_000);
+    return new Recorder((what, samples) => {
+      this.#sounds.keep(`${this.transcript.call} ${what}`, samples, this.#call?.rate || 24_000);
       this.#screen.transcript(this.transcript);
     });
   }
 
   /** @param {Phase} phase */
   #enter(phase) {
-    this.phase = phase;
-    this.#screen.phase(phase);
+    this.#phase = phase;
+    this.#screen.phase(this.phase);
   }
 
   /** @param {Transcript} transcript */

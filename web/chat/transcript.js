@@ -51,6 +51,16 @@ export function append(transcript, event) {
 }
 
 /**
+ * Whether a turn of the caller's is in it.
+ *
+ * @param {Transcript} transcript
+ * @param {string} item
+ */
+export function knows({ turns }, item) {
+  return turns.some((turn) => turn.who === 'caller' && turn.id === item);
+}
+
+/**
  * The V2V of an answer, as this browser heard it.
  *
  * @param {Transcript} transcript
@@ -82,7 +92,7 @@ export function lasted(transcript, item, seconds) {
 function told(transcript, item) {
   const { id, role, content } = item;
   if (role === 'assistant') return remembered(transcript, item);
-  if (role !== 'user' || transcript.turns.some((turn) => turn.who === 'caller' && turn.id === id)) return transcript;
+  if (role !== 'user' || knows(transcript, id)) return transcript;
   const typed = content?.map((part) => (part.type === 'input_text' ? (part.text ?? '') : '')).join('');
   if (typed) return add(transcript, { ...spoken(id, 0), kind: 'typed', text: typed });
   const transcribed = content?.find((part) => part.type === 'input_audio')?.transcript ?? '';

@@ -34,6 +34,9 @@
  * `padding` and `silence` (ms) lie inside the times of speech events: before the first and after the last syllable.
  */
 
+/** What a turn is called among both sides'. */
+export const key = (/** @type {Turn} */ turn) => `${turn.who} ${turn.id}`;
+
 /**
  * @param {Transcript} transcript
  * @param {Turn} turn

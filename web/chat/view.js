@@ -6,7 +6,7 @@
  */
 
 import { stages, voiceToVoice } from '../waterfall.js';
-import { key } from './replay.js';
+import { key } from './turns.js';
 
 /** Parts of a turn that hold the focus over a change. */
 const FOCUSABLE = ['.replay', 'summary'];

@@ -6,15 +6,20 @@
 
 import { unable } from '../call/problems.js';
 import { describe } from '../call/signalling.js';
+import { Sounds } from '../call/sounds.js';
 import { KEYS, clock, isKey, reached } from './line.js';
 import { Telephone } from './telephone.js';
+
+/** Where a call that was left with its page waits for the next one: a reload of the same tab. */
+const LEFT = 'parley.left.phone';
 
 const CODECS = { opus: 'Opus, 48 kHz', pcmu: 'G.711, 8 kHz', pcma: 'G.711, 8 kHz' };
 
 /** @param {string} id */
 const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const voice = /** @type {HTMLAudioElement} */ (element('voice'));
-const phone = new Telephone(voice, show, () => (element('unblock').hidden = false));
+const sounds = new Sounds();
+const phone = new Telephone(voice, sounds, show, () => (element('unblock').hidden = false));
 /** @type {About} */
 let about = { model: '', suggestions: [], ice_servers: [], agents: [], voices: [], resume_seconds: 0 };
 let announced = '';
@@ -72,6 +77,13 @@ function callOrHangUp() {
   else void phone.dial(about, phone.number || '0');
 }
 
+/** Go on with the call that the last page of this tab left, or say that it is over. */
+function resume() {
+  const left = JSON.parse(sessionStorage.getItem(LEFT) ?? 'null');
+  sessionStorage.removeItem(LEFT);
+  if (left) void phone.resume(about, left, Date.now());
+}
+
 /** Names to press, as a desk phone has them. */
 function showNames() {
   const names = about.agents.map(({ name, number }) => {
@@ -122,7 +134,13 @@ async function begin() {
     element('unblock').hidden = true;
   };
   addEventListener('keydown', typed);
-  addEventListener('pagehide', () => phone.hangUp());
+  addEventListener('pagehide', () => {
+    const left = phone.leave(Date.now());
+    if (left) sessionStorage.setItem(LEFT, JSON.stringify(left));
+  });
+  // A page that comes out of the browser's cache still shows its call, but has none.
+  addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+  sounds.lend();
   setInterval(() => phone.state === 'talking' && show(), 1000);
   const missing = unable({
     secure: isSecureContext,
@@ -135,6 +153,7 @@ async function begin() {
   about = await describe();
   showNames();
   show();
+  if (!missing) resume();
 }
 
 addEventListener('hashchange', () => void describe().then((said) => ((about = said), showNames())));

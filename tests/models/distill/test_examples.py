@@ -1,4 +1,5 @@
 import collections
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,9 +10,9 @@ from hypothesis import strategies as st
 
 pytest.importorskip("soxr", reason="the extra 'train' is not installed")
 
-from models.distill.examples import Composer, Examples, collate, interleave
+from models.distill.examples import Composer, Drawn, Examples, collate, interleave
 from models.distill.forms import NOISE, exchange, instruction
-from models.distill.records import BadSampleError, Record
+from models.distill.records import BadSampleError, Earlier, Record
 from models.distill.settings import DataSettings, SettingsError
 from models.distill.sources import Manifest, open_source, shuffled
 from tests.models import checkpoints
@@ -96,9 +97,10 @@ def test_an_example_is_the_chat_that_is_answered_at_inference(folder: Path) -> N
     answer = [*tokenizer.encode("what do you hear"), checkpoints.EOT]
     assert example.read + example.answer == tokenizer.encode(prompt) + answer
     before, after = tokenizer.template.render([{"role": "user", "content": asked.heard}]).split("<|audio|>")
-    filled = [*tokenizer.encode(before), *[checkpoints.EOT] * example.count, *tokenizer.encode(after)]
+    [sound] = example.sounds
+    filled = [*tokenizer.encode(before), *[checkpoints.EOT] * sound.count, *tokenizer.encode(after)]
     assert example.heard + example.answer == filled + answer
-    assert example.heard[example.start : example.start + example.count] == [checkpoints.EOT] * example.count
+    assert example.heard[sound.start : sound.start + sound.count] == [checkpoints.EOT] * sound.count
     assert tokenizer.encode("<|start_header_id|>assistant")[0] == example.answer[0]
 
 
@@ -114,6 +116,69 @@ def test_a_long_answer_is_cut_and_then_has_no_end(folder: Path) -> None:
 def test_a_clip_too_long_for_the_model_is_refused(folder: Path) -> None:
     with pytest.raises(BadSampleError, match="the model's window holds 1024"):
         compose(folder, Record("a", folder / "2.wav", "hello " * 800, "what"))
+
+
+CONVERSATION = (
+    Earlier({"role": "system", "content": "please"}),
+    Earlier({"role": "user", "content": "<|audio|>"}, Path("4.wav"), "what is that"),
+    Earlier({"role": "assistant", "content": "there"}),
+)
+
+
+def test_a_conversation_before_the_clip_is_heard_and_read_as_it_was(folder: Path) -> None:
+    earlier = tuple(replace(each, audio=each.audio and folder / each.audio) for each in CONVERSATION)
+    record = Record("a", folder / "2.wav", "hello", question="do you hear <|audio|>", answer=" what", earlier=earlier)
+    example, tokenizer = compose(folder, record, "answer")
+    messages = [*(each.read for each in earlier), {"role": "user", "content": "do you hear hello"}]
+    assert messages[1]["content"] == "what is that"
+    answer = [*tokenizer.encode(" what"), checkpoints.EOT]
+    assert example.read + example.answer == tokenizer.encode(tokenizer.template.render(messages)) + answer
+    messages = [*(each.message for each in earlier), {"role": "user", "content": "do you hear <|audio|>"}]
+    parts = [tokenizer.encode(part) for part in tokenizer.template.render(messages).split("<|audio|>")]
+    first, second = ([checkpoints.EOT] * sound.count for sound in example.sounds)
+    assert first != second  # clips of different length
+    assert example.heard + example.answer == [*parts[0], *first, *parts[1], *second, *parts[2], *answer]
+    assert example.sounds[0].start == len(parts[0])
+    assert example.sounds[1].start == len(parts[0] + first + parts[1])
+    batch = collate([Drawn(example, []), Drawn(compose(folder, Record("b", folder / "1.wav", "hello", "what"))[0], [])])
+    assert batch.rows.tolist() == [len(first), len(second), batch.rows[2]]
+    assert batch.fillers.sum(1).tolist() == [len(first) + len(second), batch.rows[2]]
+    assert batch.turns.nonzero().tolist()[0] == [0, example.sounds[1].start + len(second) - 1]
+
+
+def test_functions_are_offered_as_at_inference(folder: Path) -> None:
+    tool = {"type": "function", "function": {"name": "hear", "parameters": {"properties": {"what": {}}}}}
+    record = Record("a", folder / "2.wav", "hello", answer="there", tools=(tool,))
+    example, tokenizer = compose(folder, record, "answer")
+    prompt = tokenizer.template.render([{"role": "user", "content": "hello"}], [tool])
+    assert "hear" in prompt
+    assert example.read + example.answer == [*tokenizer.encode(prompt + "there"), checkpoints.EOT]
+
+
+def test_whoever_has_not_finished_need_not_be_answered(folder: Path) -> None:
+    cut = Record("a", folder / "2.wav", "what is", unfinished=True)
+    example, _ = compose(folder, cut, "answer")
+    assert (example.answer, example.over) == ([], False)
+    assert compose(folder, replace(cut, answer="there"), "answer")[0].answer
+    whole = compose(folder, replace(cut, answer="there", unfinished=False), "answer")[0]
+    assert whole.over is True
+    with pytest.raises(BadSampleError, match="no answer"):
+        compose(folder, replace(cut, unfinished=False), "answer")
+
+
+def test_silence_is_answered_with_nothing_and_tells_nothing_of_turns(folder: Path) -> None:
+    example, tokenizer = compose(folder, Record("a", folder / "2.wav", "", answer=""), "answer")
+    header = tokenizer.encode("<|start_header_id|>assistant<|end_header_id|>\n\n")
+    assert (example.answer, example.over) == ([*header, checkpoints.EOT], None)
+    assert not collate([Drawn(example, [])]).turns.any()
+    with pytest.raises(BadSampleError, match="empty transcript"):
+        compose(folder, Record("a", folder / "2.wav", "", answer="there"), "answer")
+
+
+def test_messages_that_no_template_takes_are_refused(folder: Path) -> None:
+    broken = Record("a", folder / "2.wav", "hello", answer="there", earlier=(Earlier({"content": "no role"}),))
+    with pytest.raises(BadSampleError, match="template"):
+        compose(folder, broken, "answer")
 
 
 def test_capitals_become_sentences(folder: Path) -> None:
@@ -141,8 +206,11 @@ def test_a_batch_is_its_examples_with_padding(folder: Path) -> None:
         assert batch.heard[row, : len(ids)].tolist() == ids
         assert batch.heard[row][batch.heard_labels[row]].tolist() == example.answer
         assert batch.read[row][batch.read_labels[row]].tolist() == example.answer
-        assert batch.fillers[row].nonzero()[:, 0].tolist() == [*range(example.start, example.start + example.count)]
-        assert batch.mel[row, :, : batch.frames[row]].equal(example.mel)
+        [sound] = example.sounds
+        assert batch.fillers[row].nonzero()[:, 0].tolist() == [*range(sound.start, sound.start + sound.count)]
+        assert batch.rows[row] == sound.count
+        assert batch.turns[row].nonzero()[:, 0].tolist() == [sound.start + sound.count - 1]
+        assert batch.mel[row, :, : batch.frames[row]].equal(sound.mel)
         assert not batch.mel[row, :, batch.frames[row] :].any()
     assert batch.labels.tolist() == [token for each in drawn for token in each.example.answer]
 
@@ -232,9 +300,13 @@ def write_data_set(folder: Path, count: int = 6) -> Path:
 
 @pytest.fixture
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A cache of the test's own, so that nothing is known before."""
+    """A cache of the test's own, so that nothing is known before, and streams that do not wait 5 s before they are closed.
+
+    That wait lets the reader of Parquet finish its threads before a program ends, which no test does.
+    """
     pytest.importorskip("datasets", reason="the extra 'train' is not installed")
     monkeypatch.setattr("datasets.config.HF_DATASETS_CACHE", tmp_path / "cache")
+    monkeypatch.setattr("datasets.config.SLEEP_TIME_ON_THREADS_SHUTDOWN", 0.01)
 
 
 def data_set(folder: Path, **changes: object) -> DataSettings:
@@ -243,7 +315,7 @@ def data_set(folder: Path, **changes: object) -> DataSettings:
 
 
 @pytest.mark.parametrize("streaming", [False, True])
-def test_a_data_set_is_drawn_like_a_manifest(folder: Path, streaming: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_data_set_is_drawn_like_a_manifest(folder: Path, streaming: bool, cache: None) -> None:
     settings = data_set(folder, streaming=streaming, samples=6)
     source = open_source(settings, 3)
     rounds = [[source.record(p).transcript for p in range(start, start + 6)] for start in (0, 6)]
@@ -254,8 +326,8 @@ def test_a_data_set_is_drawn_like_a_manifest(folder: Path, streaming: bool, monk
     assert later.record(9).transcript == rounds[1][3]  # one that was drawn shortly before
     changes = {"data": [settings.model_dump()]}
     example = make_examples(folder, **changes)[0].example
-    assert example.mel.isfinite().all()
-    assert isinstance(example.mel, torch.Tensor)
+    assert isinstance(example.sounds[0].mel, torch.Tensor)
+    assert example.sounds[0].mel.isfinite().all()
 
 
 def test_a_stream_shorter_than_it_says_gives_bad_clips(folder: Path, cache: None) -> None:

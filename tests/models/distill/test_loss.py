@@ -13,8 +13,8 @@ pytest.importorskip("soxr", reason="the extra 'train' is not installed")
 
 from models import Model, load
 from models.distill.examples import Composer, Drawn, Example, collate
-from models.distill.loss import broken, cross_entropy, divergence, predicting
-from models.distill.records import Record, read_audio
+from models.distill.loss import broken, cross_entropy, divergence, predicting, turns
+from models.distill.records import Earlier, Record, read_audio
 from models.distill.settings import DataSettings, LossSettings
 from models.distill.student import PROJECTOR, Student
 from tests.models import checkpoints
@@ -100,7 +100,7 @@ def test_the_loss_of_a_batch_is_that_of_its_examples_asked_as_at_inference(
             inputs.mel,
             inputs.audio_lens,
             inputs.audio_token_len,
-            [example.start],
+            [example.sounds[0].start],
         )
         read = model.prepare("x")
         read = read.__class__(torch.tensor(example.read + example.answer), [], [], [], [])
@@ -115,6 +115,67 @@ def test_the_loss_of_a_batch_is_that_of_its_examples_asked_as_at_inference(
     told = student(collate([Drawn(example, []) for example in made]))
     assert told["loss"].item() == pytest.approx(np.mean(each) + 0.5 * np.mean(ends), rel=1e-3)
     assert not told["broken"].any()
+
+
+def test_ends_of_turns_are_told_by_the_token_that_ends_them() -> None:
+    logits = torch.tensor([[2.0, 0.0, 0.0], [0.0, 1.0, 0.0], [0.0, 5.0, 0.0]])
+    shares = [math.exp(value) / (math.exp(value) + 2) for value in (0.0, 1.0, 5.0)]
+    shares[0] = 1 / (math.exp(2) + 2)
+    over = torch.tensor([True, True, False])
+    expected = -(math.log(shares[0]) + math.log(shares[1]) + math.log(1 - shares[2])) / 3
+    assert turns(logits, over, end=1).item() == pytest.approx(expected, rel=1e-5)
+    sure = torch.tensor([[0.0, 200.0, 0.0]])
+    assert turns(sure, torch.tensor([False]), end=1).isfinite()
+    assert turns(logits[:0], over[:0], end=1).item() == 0
+
+
+def test_a_conversation_with_two_sounds_has_the_loss_that_it_has_at_inference(folder: Path, whole: Path) -> None:
+    """With an unfinished clip beside it, of which only the end of the turn counts."""
+    tokenizer, config = corpus.read_model(folder)
+    composer = Composer(tokenizer, config, corpus.settings(folder))
+    data = DataSettings.model_validate({"manifest": "m", "form": "answer"})
+    spoken = Earlier({"role": "user", "content": "<|audio|>"}, folder / "5.wav", "what is that")
+    records = [
+        Record(
+            "a",
+            folder / "1.wav",
+            "hello",
+            answer="there",
+            earlier=(spoken, Earlier({"role": "assistant", "content": "it"})),
+        ),
+        Record("b", folder / "3.wav", "what is", unfinished=True),
+    ]
+    made = [composer(record, data) for record in records]
+    model = load(whole, dtype="float32")
+    asked = []
+    for example in made:
+        names = ("5.wav", "1.wav") if len(example.sounds) == 2 else ("3.wav",)
+        heard = [read_audio(folder / name, 16) for name in names]
+        padded = [torch.nn.functional.pad(audio, (0, -len(audio) % 320)).numpy() for audio in heard]
+        inputs = model.prepare("<|audio|>" * len(padded), padded)
+        starts = [sound.start for sound in example.sounds]
+        ids = torch.tensor(example.heard + example.answer)
+        asked.append(model.logits(inputs.__class__(ids, inputs.mel, inputs.audio_lens, inputs.audio_token_len, starts)))
+    read = model.prepare("x").__class__(torch.tensor(made[0].read + made[0].answer), [], [], [], [])
+    count = len(made[0].answer)
+    student = asked[0][len(made[0].heard) - 1 :][:count].numpy()
+    teacher = model.logits(read)[len(made[0].read) - 1 :][:count].numpy()
+    each = [by_hand(t, s) for t, s in zip(teacher, student, strict=True)]
+    places = [example.sounds[-1].start + example.sounds[-1].count - 1 for example in made]
+    ends = [float(logits[at].softmax(-1)[checkpoints.EOT]) for logits, at in zip(asked, places, strict=True)]
+    expected = np.mean(each) + each[-1] + 0.3 * (-math.log(ends[0]) - math.log(1 - ends[1])) / 2
+    loss = LossSettings.model_validate({"turn_weight": 0.3})
+    told = Student(network_of(load(whole, dtype="float32")), loss)(collate([Drawn(example, []) for example in made]))
+    assert told["loss"].item() == pytest.approx(expected, rel=1e-3)
+
+
+def test_a_whole_audio_tower_is_trained_but_for_its_positions(folder: Path, whole: Path) -> None:
+    made, _ = examples(folder)
+    student = Student(network_of(load(whole, dtype="float32")), LossSettings(), train_audio=True)
+    student(collate([Drawn(example, []) for example in made]))["loss"].backward()
+    for name, parameter in student.network.named_parameters():
+        heard = name.startswith(("audio_tower.", PROJECTOR)) and "embed_positions" not in name
+        assert (parameter.grad is not None) == heard, name
 
 
 def test_the_gradient_reaches_the_projector_only(folder: Path, whole: Path) -> None:
@@ -178,8 +239,8 @@ def test_rows_in_a_padded_batch_are_those_that_inference_computes(folder: Path, 
     student = Student(network_of(load(whole, dtype="float32")), LossSettings())
     with torch.no_grad():
         together = student._hear(collate([Drawn(example, []) for example in made]))
-    alone = [model.project(model.encode(example.mel)) for example in made]
-    assert [len(rows) for rows in alone] == [example.count for example in made]
+    alone = [model.project(model.encode(example.sounds[0].mel)) for example in made]
+    assert [len(rows) for rows in alone] == [example.sounds[0].count for example in made]
     assert torch.allclose(together, torch.cat(alone), atol=1e-4)
 
 

@@ -16,6 +16,18 @@ def test_a_line_is_read_with_its_texts_stripped(tmp_path: Path) -> None:
     assert (record.continuation, record.language) == ("", "")
 
 
+def test_a_line_may_tell_what_was_said_before(tmp_path: Path) -> None:
+    line = """{"audio": "a.wav", "transcript": "and now", "answer": " yes ", "tools": [{"name": "f"}], "messages": [
+        {"role": "system", "content": "Listen."},
+        {"role": "user", "content": "Now: <|audio|>", "audio": "b.wav", "transcript": "hello"},
+        {"role": "user", "audio": "c.wav", "transcript": "there"}]}""".replace("\n", "")
+    record = to_record(parse_line(line), "m:1", tmp_path)
+    assert (record.answer, record.unfinished, record.tools) == (" yes ", False, ({"name": "f"},))
+    assert [each.audio for each in record.earlier] == [None, tmp_path / "b.wav", tmp_path / "c.wav"]
+    assert [each.message["content"] for each in record.earlier] == ["Listen.", "Now: <|audio|>", "<|audio|>"]
+    assert [each.read["content"] for each in record.earlier] == ["Listen.", "Now: hello", "there"]
+
+
 @pytest.mark.parametrize(
     ("line", "message"),
     [
@@ -24,6 +36,14 @@ def test_a_line_is_read_with_its_texts_stripped(tmp_path: Path) -> None:
         ('{"transcript": "hello"}', "no audio is named"),
         ('{"audio": 3, "transcript": "hello"}', "no audio is named"),
         ('{"audio": "a.wav", "transcript": 5}', "transcript is not text: 5"),
+        ('{"audio": "a.wav", "messages": ["hello"]}', "messages and tools are lists of objects"),
+        ('{"audio": "a.wav", "tools": {"name": "f"}}', "messages and tools are lists of objects"),
+        ('{"audio": "a.wav", "unfinished": 1}', "unfinished is neither true nor false: 1"),
+        ('{"audio": "a.wav", "messages": [{"role": "user", "audio": "b.wav"}]}', "needs a transcript"),
+        (
+            '{"audio": "a.wav", "messages": [{"role": "user", "audio": "b.wav", "transcript": "x", "content": "y"}]}',
+            "its place once",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_line_is_said(line: str, message: str) -> None:

@@ -54,11 +54,13 @@ def test_the_learning_rate_rises_then_falls_to_its_share() -> None:
 
 
 def test_distilling_lowers_the_loss_and_the_result_hears(folder: Path) -> None:
-    settings = corpus.settings(folder, run=corpus.run(steps=40, save_every=40))
+    """The loss of two rounds, each of which has every clip once, is compared: clips differ more than a round changes them."""
+    gentle = {"warm_up_steps": 2, "learning_rate": 0.003}
+    settings = corpus.settings(folder, run=corpus.run(steps=90, save_every=90), optimizer=gentle)
     result = train(settings)
     curve = losses(settings)
-    assert list(curve) == list(range(1, 41))
-    assert np.mean([curve[step] for step in range(36, 41)]) < 0.7 * np.mean([curve[step] for step in range(1, 6)])
+    assert list(curve) == list(range(1, 91))
+    assert np.mean([curve[step] for step in range(85, 91)]) < 0.8 * np.mean([curve[step] for step in range(1, 7)])
     before, after = (load(path, dtype="float32") for path in (settings.output / "start", result))
     assert open_checkpoint(result, {}).layout == "projector inside; both towers by id"
     sound = soundfile.read(folder / "3.wav", dtype="float32")[0]
@@ -107,6 +109,19 @@ def test_additions_to_the_audio_tower_are_merged_into_the_result(folder: Path) -
             assert after[name] == pytest.approx((value + 4 / 2 * added).detach().numpy(), abs=1e-6)
         else:
             assert value.equal(after[name]), name
+
+
+def test_a_trained_audio_tower_goes_inside(folder: Path) -> None:
+    towers = {"audio": str(folder / "whisper"), "text": str(folder / "text"), "projector": {"hidden": 32}}
+    settings = corpus.settings(folder, model=towers | {"train_audio": True}, run=corpus.run(steps=2))
+    result = train(settings)
+    assert open_checkpoint(result, {}).layout == "audio tower and projector inside; language model by id"
+    before, after = (
+        dict(load(path, dtype="float32")._network.named_parameters()) for path in (settings.output / "start", result)
+    )
+    same = {name for name in before if before[name].equal(after[name])}
+    assert {name for name in same if name.startswith("audio_tower.")} == {"audio_tower.embed_positions.weight"}
+    assert same >= {name for name in before if name.startswith("language_model.")}
 
 
 def test_mixed_precision_and_accumulation(folder: Path) -> None:
@@ -245,10 +260,13 @@ def test_bad_clips_are_counted_once_and_named(folder: Path) -> None:
 
 
 def test_a_loss_that_is_no_number_is_left_out_and_poisons_nothing(folder: Path) -> None:
-    """The language model is broken where it reads the digit 3, which one clip's transcript has."""
+    """The language model is broken where it reads a tilde, which one clip's transcript has (and no date in a prompt)."""
+    rows = corpus.write_clips(folder)
+    rows[3]["transcript"] = "hello ~"
+    corpus.write_manifest(folder, rows)
     shutil.copytree((folder / "text").resolve(), folder / "broken")
     weights = load_file(folder / "broken" / "model.safetensors")
-    weights["model.embed_tokens.weight"][checkpoints.tokenizer().token_to_id("3")] = float("nan")
+    weights["model.embed_tokens.weight"][checkpoints.tokenizer().token_to_id("~")] = float("nan")
     save_file(weights, folder / "broken" / "model.safetensors", {"format": "pt"})
     model = {"audio": str(folder / "whisper"), "text": str(folder / "broken"), "projector": {"hidden": 32}}
     settings = corpus.settings(folder, model=model, run=corpus.run(steps=9))

@@ -1,12 +1,13 @@
 /**
  * Cuts a call's sound into turns as its events tell where they begin and end. Takes `Sound` and server events, gives the
- * samples of each turn once it is whole.
+ * samples of each once it is whole: what the caller said, what was heard of an answer, and of both together with the wait
+ * between them.
  *
- * @import { ServerEvent } from '../call/events.js'
- * @import { Sound } from '../call/meter.js'
+ * @import { ServerEvent } from './events.js'
+ * @import { Sound } from './meter.js'
  */
 
-import { Tape } from '../call/tape.js';
+import { Tape } from './tape.js';
 
 /** Seconds that an event comes later than the sound it tells of, and that the agent's sound comes later than its event. */
 const LATE_S = 0.15;
@@ -16,11 +17,13 @@ export class Recorder {
   #tape = new Tape();
   #start = 0;
   #pressed = 0;
+  /** Where the caller's turn begins that the next answer is to. @type {number | null} */
+  #asked = null;
   /** @type {{ id: string, from: number, to: number } | null} */
   #answer = null;
   #keep;
 
-  /** @param {(turn: string, samples: Int16Array) => void} keep  `turn` as `key` names it. */
+  /** @param {(what: string, samples: Int16Array) => void} keep  `caller` and an item, `agent` or `both` and a response. */
   constructor(keep) {
     this.#keep = keep;
   }
@@ -65,8 +68,11 @@ export class Recorder {
 
   /** No more sound comes: keep what was heard of the answer. */
   end() {
-    if (this.#answer) this.#keep(`agent ${this.#answer.id}`, this.#tape.cut('agent', this.#answer.from, this.#answer.to));
-    this.#answer = null;
+    if (!this.#answer) return;
+    const { id, from, to } = this.#answer;
+    this.#keep(`agent ${id}`, this.#tape.cut('agent', from, to));
+    this.#keep(`both ${id}`, this.#tape.mix(this.#asked ?? from, to));
+    this.#answer = this.#asked = null;
   }
 
   /**
@@ -74,6 +80,7 @@ export class Recorder {
    * @param {number} from
    */
   #caller(item, from) {
+    this.#asked = from;
     this.#keep(`caller ${item}`, this.#tape.cut('mic', from, this.#tape.time));
   }
 }

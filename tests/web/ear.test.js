@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { Ear, fill } from '../../web/call/level.js';
+import { Ear } from '../../web/call/ear.js';
+import { fill } from '../../web/call/level.js';
 
 const STEP = 0.01;
 
@@ -35,11 +36,13 @@ test('the wait runs from the last loud moment before the turn ended to the first
   play(ear, 0, 1, {});
   play(ear, 1, 2, { mic: 0.1 });
   play(ear, 2, 2.5, {});
-  ear.turnEnded();
+  ear.follow({ type: 'input_audio_buffer.speech_stopped', audio_end_ms: 2400, item_id: 'a' });
+  ear.follow({ type: 'response.created', response: { id: 'r', status: 'in_progress' } });
   assert.deepEqual(play(ear, 2.5, 2.6, {}), []);
   const [wait, ...more] = play(ear, 2.6, 3, { agent: 0.1 });
   assert.ok(Math.abs(wait.from - 1.99) < 1e-9);
   assert.ok(Math.abs(wait.to - 2.6) < 1e-9);
+  assert.equal(wait.response, 'r');
   assert.deepEqual(more, []);
 });
 
@@ -58,6 +61,6 @@ test('an answer to nothing, or to a turn that went on, is not measured', () => {
   play(ear, 0, 1, { mic: 0.1 });
   assert.deepEqual(play(ear, 1, 2, { agent: 0.1 }), []);
   ear.turnEnded();
-  ear.reset();
+  ear.follow({ type: 'input_audio_buffer.speech_started', audio_start_ms: 1900, item_id: 'b' });
   assert.deepEqual(play(ear, 2, 3, { agent: 0.1 }), []);
 });

@@ -1,0 +1,57 @@
+"""`python -m tests.clients.server`: Parley as it ships on a free port, for clients that are given its address; ends with its standard input.
+
+The demo checkpoint never learnt to call functions. So that clients are seen to run theirs, these calls alone are scripted: to the typed
+question for the time, where functions are offered, and to its result. Everything else is heard and answered by the checkpoint, which is not told of them.
+"""
+
+import asyncio
+import sys
+from collections.abc import AsyncGenerator, Sequence
+from dataclasses import replace
+
+from agent.config import Settings
+from agent.conversation import FunctionOutput, Message
+from agent.engine import DEFAULTS, Engine, Options, Prefill, Usage
+from agent.engine.scripted import ScriptedEngine
+from agent.serve import load
+from tests.serving import running
+
+CALL = '{"name": "get_time", "parameters": {"city": "Paris"}}'
+
+
+class Calling:
+    """Implements `Engine`: another one, and the calls."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.name = engine.name
+        self._engine = engine
+        self._script = ScriptedEngine(_answer, first_token=0, per_token=0)
+
+    def reply(
+        self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
+    ) -> AsyncGenerator[str]:
+        if messages[-1].role == "tool" or (options.tools and "time" in messages[-1].text):
+            return self._script.reply(messages, options, usage)
+        return self._engine.reply(messages, replace(options, tools=(), tool_choice="auto"), usage)
+
+    async def prefill(
+        self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
+    ) -> Prefill:
+        return await self._engine.prefill(messages, replace(options, tools=(), tool_choice="auto"), usage)
+
+
+def _answer(messages: Sequence[Message]) -> str:
+    [result, *_] = messages[-1].content
+    return f"It is {result.output}." if isinstance(result, FunctionOutput) else CALL
+
+
+async def main() -> None:
+    server = load(Settings(port=0))
+    server.stages = replace(server.stages, engine=Calling(server.stages.engine))
+    async with running(server) as url:
+        print(url, flush=True)
+        await asyncio.to_thread(sys.stdin.read)
+
+
+if __name__ == "__main__":
+    asyncio.run(main())
