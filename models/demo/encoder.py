@@ -21,9 +21,9 @@ from models.demo.pool import Sample, to_mel
 from models.demo.training import Run, train
 from models.ultravox import AudioEncoder
 
-AUDIO = AudioConfig(width=192, layers=4, heads=3, feedforward=768)
-STEPS = 1200
-BATCH = 56  # clips
+AUDIO = AudioConfig(width=256, layers=4, heads=4, feedforward=1024)
+STEPS = 2000
+BATCH = 48  # clips
 BLANK = len(PHONES)
 
 
