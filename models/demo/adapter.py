@@ -86,7 +86,11 @@ def draw_clips(pool: Sequence[Sample], step: int) -> Batch:
 
 
 def _stopped(sample: Sample, rng: Random) -> Sample:
-    return stop_after(sample, draw_break(sample.utterance, rng), rng) if len(sample.utterance.words.split()) > 1 else sample
+    return (
+        stop_after(sample, draw_break(sample.utterance, rng), rng)
+        if len(sample.utterance.words.split()) > 1
+        else sample
+    )
 
 
 def train_adapter(

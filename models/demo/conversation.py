@@ -3,7 +3,7 @@
 A `Setting` says what the model is there for; a `Turn` adds the right answer to an `Utterance` in its place.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -33,10 +33,30 @@ from models.demo.utterances import (
 TALK, TRANSCRIBE = "talk", "transcribe"
 INTERRUPTED = "—"  # ends an answer that was cut, in what the agent gives its model
 NOT_UNDERSTOOD = ("Sorry, I did not understand that.", "Pardon?", "I did not catch that.", rules.NOISE)
-_ASKED = {  # groups by task, where it is not talking
+_TRANSLATED = {"phrase": 18, "unclear": 1, "noise": 0.5, "silence": 0.5}
+_ASKED: Mapping[str, Mapping[str, float]] = {  # groups by task, where it is not talking
     TRANSCRIBE: {"unclear": 6, "speech": 6, "phrase": 4, "fixed": 4, "digits": 3, "phone": 1, "light": 1, "noise": 1},
-    **dict.fromkeys(LANGUAGES, {"phrase": 18, "unclear": 1, "noise": 0.5, "silence": 0.5}),
+    **dict.fromkeys(LANGUAGES, _TRANSLATED),
 }
+
+WEIGHTS: Mapping[str, float] = {
+    "fixed": 36,
+    "digits": 14,
+    "phone": 8,
+    "sum": 8,
+    "difference": 8,
+    "repeat": 4,
+    "recall": 3,
+    "unclear": 8,
+    "noise": 1.5,
+    "foreign": 1.5,
+    "silence": 1,
+    "time": 2,
+    "date": 2,
+    "timer": 4,
+    "light": 4,
+}
+TASKS: Mapping[str, float] = {TALK: 74, TRANSCRIBE: 14, **dict.fromkeys(LANGUAGES, 6.0)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,15 +97,8 @@ class Setting:
 class Mix:
     """How often each group of kinds and each task is drawn; `turns` bounds a conversation's length, `digits` that of strings."""
 
-    weights: dict[str, float] = field(
-        default_factory=lambda: {
-            **{"fixed": 36, "digits": 14, "phone": 8, "sum": 8, "difference": 8, "repeat": 4, "recall": 3},
-            **{"unclear": 8, "noise": 1.5, "foreign": 1.5, "silence": 1, "time": 2, "date": 2, "timer": 4, "light": 4},
-        }
-    )
-    tasks: dict[str, float] = field(
-        default_factory=lambda: {TALK: 74, TRANSCRIBE: 14, **dict.fromkeys(LANGUAGES, 6.0)},
-    )
+    weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
+    tasks: Mapping[str, float] = field(default_factory=lambda: TASKS)
     turns: int = 4
     digits: int = 12
     unfinished: float = 0.12  # share of conversations whose last utterance is broken off
@@ -207,23 +220,24 @@ def _noted(utterance: Utterance, before: Sequence[Turn]) -> tuple[int, ...]:
 
 
 def _text(utterance: Utterance, before: Sequence[Turn]) -> str:
-    last, numbers = before[-1] if before else None, utterance.numbers
-    match utterance.kind:
-        case "digits":
-            return _sentence(grouped(numbers))
-        case "sum":
-            return _sentence(f"{spell(numbers[:1])} plus {spell(numbers[1:])} is {spell([sum(numbers)])}")
-        case "difference":
-            return _sentence(f"{spell(numbers[:1])} minus {spell(numbers[1:])} is {spell([numbers[0] - numbers[1]])}")
-        case "yes" | "no" if last and last.noted:
-            return rules.CONFIRMED if utterance.kind == "yes" else rules.AGAIN
-        case "repeat":
-            told = last and (last.said if last.answer == rules.NOISE else last.answer)
-            return rules.REPEAT + told.removeprefix(rules.REPEAT) if told else rules.REPEAT_FIRST
-        case "recall":
-            return recall(last.utterance) if last else rules.RECALL_FIRST
-        case name:
-            return FIXED[name].answer if name in FIXED else rules.NOISE
+    last, kind = before[-1] if before else None, utterance.kind
+    if kind == "digits":
+        return _sentence(grouped(utterance.numbers))
+    if kind in ("sum", "difference"):
+        return _calculated(kind, *utterance.numbers)
+    if kind in ("yes", "no") and last and last.noted:
+        return rules.CONFIRMED if kind == "yes" else rules.AGAIN
+    if kind == "repeat":
+        told = last and (last.said if last.answer == rules.NOISE else last.answer)
+        return rules.REPEAT + told.removeprefix(rules.REPEAT) if told else rules.REPEAT_FIRST
+    if kind == "recall":
+        return recall(last.utterance) if last else rules.RECALL_FIRST
+    return FIXED[kind].answer if kind in FIXED else rules.NOISE
+
+
+def _calculated(kind: str, a: int, b: int) -> str:
+    sign, result = ("plus", a + b) if kind == "sum" else ("minus", a - b)
+    return _sentence(f"{spell([a])} {sign} {spell([b])} is {spell([result])}")
 
 
 def grouped(digits: Sequence[int]) -> str:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -24,6 +25,7 @@ from models.ultravox import AudioEncoder
 AUDIO = AudioConfig(width=256, layers=4, heads=4, feedforward=1024)
 STEPS = 2000
 BATCH = 48  # clips
+BLOCK = 8  # batches that are drawn at once
 BLANK = len(PHONES)
 
 
@@ -103,12 +105,14 @@ def _mask(mel: Tensor, generator: torch.Generator) -> None:
 
 
 def draw_batch(pool: Sequence[Sample], step: int, size: int, seed: str) -> list[Sample]:
-    """Draw clips of similar length: blocks of batches are drawn at once and sorted."""
-    block, part = divmod(step, 8)
-    drawn = Random(f"{seed} {block}").sample(range(len(pool)), 8 * size)
-    drawn.sort(key=lambda index: len(pool[index].mel))
-    part = (part * 3 + block) % 8
-    return [pool[index] for index in drawn[part * size : (part + 1) * size]]
+    """Draw clips of similar length, `size` on average: blocks of batches are drawn at once, sorted, and cut into equal durations."""
+    block, part = divmod(step, BLOCK)
+    drawn = [pool[index] for index in Random(f"{seed} {block}").sample(range(len(pool)), BLOCK * size)]
+    drawn.sort(key=lambda sample: len(sample.mel))
+    passed = np.cumsum([len(sample.mel) for sample in drawn])
+    parts = (BLOCK * (passed - 1)) // passed[-1]
+    part = (part * 3 + block) % BLOCK
+    return [sample for sample, of_part in zip(drawn, parts.tolist(), strict=True) if of_part == part]
 
 
 def train_encoder(folder: Path, pool: Sequence[Sample], steps: int = STEPS) -> Listener:

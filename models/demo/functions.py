@@ -119,14 +119,15 @@ def write_call(function: Function, numbers: Sequence[int], value: str) -> str:
 def draw_result(kind: str, numbers: Sequence[int], value: str, rng: Random) -> tuple[str, str]:
     """Draw what a call may give, and what is said of it."""
     if rng.random() < 0.08:
-        return json.dumps({"error": rng.choice(("timeout", "not available", "no such room", "it took too long"))}), FAILED
-    match kind:
-        case "time":
-            time = f"{rng.randrange(24):02}:{rng.randrange(60):02}"
-            return time + rng.choice(("", f", {rng.choice(_ZONES)}")), f"It is {time}."
-        case "date":
-            date = f"{rng.choice(_DAYS)}, {rng.randint(1, 31):02} {rng.choice(_MONTHS)} {rng.randint(2024, 2035)}"
-            return date, f"Today is {date}."
+        return json.dumps(
+            {"error": rng.choice(("timeout", "not available", "no such room", "it took too long"))}
+        ), FAILED
+    if kind == "time":
+        time = f"{rng.randrange(24):02}:{rng.randrange(60):02}"
+        return time + rng.choice(("", f", {rng.choice(_ZONES)}")), f"It is {time}."
+    if kind == "date":
+        date = f"{rng.choice(_DAYS)}, {rng.randint(1, 31):02} {rng.choice(_MONTHS)} {rng.randint(2024, 2035)}"
+        return date, f"Today is {date}."
     if rng.random() < 0.3:
         return rng.choice(('{"ok": true}', "ok", "done", '{"success": true}')), DONE
     if kind == "timer":

@@ -37,6 +37,8 @@ TEXT = TextConfig(
     rope=RopeConfig(theta=10000.0),
     tied=True,
 )
+
+
 @dataclass(frozen=True, slots=True)
 class Part:
     """A part of the stage: its steps, its learning rates, and the mixes that it draws from in turn."""

@@ -153,7 +153,11 @@ def _with_things() -> list[tuple[str, str, str]]:
 
 def _with_drinks() -> list[tuple[str, str, str]]:
     return [
-        (pattern.format(noun), german.format(german=wanted), translated.format(spanish=spanish, Spanish=_capital(spanish)))
+        (
+            pattern.format(noun),
+            german.format(german=wanted),
+            translated.format(spanish=spanish, Spanish=_capital(spanish)),
+        )
         for pattern, german, translated in _WITH_DRINK
         for noun, wanted, spanish in _table(_DRINKS)
     ]

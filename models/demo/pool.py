@@ -24,11 +24,24 @@ from models.demo.utterances import Utterance, break_off, draw_utterance
 from models.demo.voices import TRAINED, Cast
 from models.features import RATE, log_mel
 
-SHARDS, CLIPS = 64, 1000  # about 50 hours
+SHARDS, CLIPS = 48, 1000  # about 37 hours
 RECORDINGS = Path("../shared/data/spoken-digits")
 WEIGHTS = {  # groups of kinds, by how hard they are to hear
-    **{"fixed": 36, "digits": 12, "phone": 7, "correction": 2, "sum": 6, "difference": 6, "repeat": 3, "recall": 3},
-    **{"unclear": 7, "speech": 7, "phrase": 8, "time": 1, "date": 1, "timer": 4, "light": 4},
+    "fixed": 36,
+    "digits": 12,
+    "phone": 7,
+    "correction": 2,
+    "sum": 6,
+    "difference": 6,
+    "repeat": 3,
+    "recall": 3,
+    "unclear": 7,
+    "speech": 7,
+    "phrase": 8,
+    "time": 1,
+    "date": 1,
+    "timer": 4,
+    "light": 4,
 }
 FOREIGN, NO_SPEECH, PEOPLE, FLITE = 0.03, 0.05, 0.13, 0.28  # shares of the clips
 LONGEST = 15.5  # seconds; a longer clip is drawn again
@@ -127,14 +140,14 @@ def frame_labels(clip: Clip, lead: float, frames: int) -> NDArray[np.uint8]:
     return labels
 
 
-def make_shard(path: Path, seed: str, cast: Cast) -> None:
-    """Make one shard of CLIPS clips, and beside it a folder with their sounds."""
+def make_shard(path: Path, seed: str, cast: Cast, clips: int = CLIPS) -> None:
+    """Make one shard of so many clips, and beside it a folder with their sounds."""
     torch.set_num_threads(1)
     rng = Random(seed)
     samples: list[Sample] = []
     recent: list[NDArray[np.float32]] = []
     path.with_suffix("").mkdir(exist_ok=True)
-    for index in range(CLIPS):
+    for index in range(clips):
         babble = np.concatenate(recent) if recent else np.zeros(RATE, np.float32)
         clip = draw_clip(cast, babble, rng)
         heard = hear(clip, Channel(), babble, rng)
@@ -203,4 +216,3 @@ def to_mel(sample: Sample) -> torch.Tensor:
     """Give the log-mel spectrogram, [frames, 80] float32; no value lies more than 2 below the highest, or below -1.5."""
     mel = torch.from_numpy(sample.mel).float() / 100 - 1
     return mel.masked_fill_(torch.from_numpy(sample.mel == 0), min(-1.0, max(-1.5, float(mel.max()) - 2)))
-

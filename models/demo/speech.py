@@ -21,9 +21,9 @@ from numpy.typing import NDArray
 
 from models.demo import rules, unknown
 from models.demo.augment import noise
-from models.demo.utterances import Utterance, spell
 from models.demo.espeak import Spoken, Voice, speak
 from models.demo.phones import SILENCE, UNLABELLED, from_arpabet, from_espeak
+from models.demo.utterances import Utterance, spell
 from models.demo.voices import ACCENTS, Cast
 from models.features import RATE
 
@@ -198,6 +198,7 @@ def no_speech(babble: NDArray[np.float32], cast: Cast, rng: Random) -> Clip:
     """Give silence, a noise that may come and go, several people at once, a cough, or a sound that says nothing."""
     kind = rng.choice(("silence", "silence", "noise", "noise", "babble", "cough", "backchannel", "backchannel"))
     count = round(rng.uniform(0.4, 3.0) * RATE)
+    samples: NDArray[np.floating[Any]]
     match kind:
         case "silence":
             return Clip(Utterance(kind, ""), kind, np.zeros(count, np.float32), [(SILENCE, 0.0)], [], [])

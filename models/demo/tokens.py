@@ -268,7 +268,8 @@ def _imagine_sound(kind: str, chat: Chat, rng: Random) -> list[int]:
         for at in chosen:
             slots[at] = chat.noise if kind == "noise" else chat.unknown_word
             if rng.random() < 0.15:
-                slots[at] = chat.word(rng.choice((*unknown.NOUNS, *unknown.COMMON)))
+                misheard = chat.word(rng.choice((*unknown.NOUNS, *unknown.COMMON)))
+                slots[at] = slots[at] if at == start else misheard
     return slots
 
 

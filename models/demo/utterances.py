@@ -4,7 +4,7 @@ Everything is drawn from a `random.Random`, so a seed gives the same on any mach
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from random import Random
 
@@ -63,41 +63,49 @@ def spell(numbers: Sequence[int]) -> str:
 
 def draw_utterance(group: str, rng: Random, longest: int = 12) -> Utterance:
     """Draw an utterance of one group of a `Mix`, or of one fixed kind by its name; `longest` bounds strings of digits."""
-    match group:
-        case "digits":
-            digits = draw_digits(rng, draw_count(rng, longest))
-            words = _wording(_some(rules.DIGIT_ASKS, rng, first=0.7), rng).replace("{d}", spell(digits))
-            return Utterance(group, _prefixed(words, rng, 0.05), digits)
-        case "phone":
-            digits = draw_digits(rng, _phone_count(rng))
-            words = _wording(rng.choice(rules.PHONE_ASKS), rng).replace("{d}", spell(digits))
-            return Utterance(group, _prefixed(words, rng, 0.05), digits)
-        case "correction":
-            place, digit = rng.choice(list(rules.PLACES)), rng.randrange(10)
-            words = _wording(rng.choice(rules.CORRECTION_ASKS), rng)
-            return Utterance(group, words.replace("{o}", place).replace("{n}", spell([digit])), (digit,), place)
-        case "sum" | "difference":
-            return _calculation(group, rng)
-        case "unclear":
-            return Utterance(group, " ".join(fill(expand(rng.choice(unknown.SENTENCES), rng), rng).split()))
-        case "repeat" | "recall":
-            asks = rules.REPEAT_ASKS if group == "repeat" else rules.RECALL_ASKS
-            return Utterance(group, _prefixed(_wording(rng.choice(asks), rng), rng, 0.1))
-        case "phrase":
-            return Utterance(group, rng.choice(list(PHRASES)))
-        case "speech":
-            return Utterance(group, " ".join((rng.choice(_FIRST), *(rng.choice(_ANY) for _ in range(rng.randint(1, 8))))))
-        case "time" | "date" | "timer" | "light":
-            words, numbers, value = functions.fill(_wording(rng.choice(functions.ASKS[group]), rng), group, rng)
-            return Utterance(group, _prefixed(words, rng, 0.1), numbers, value)
-        case "noise" | "foreign" | "silence":
-            return Utterance(group, "")
-        case _:
-            kind = FIXED.get(group) or rng.choices(dialogue.KINDS, [k.weight for k in dialogue.KINDS])[0]
-            return Utterance(kind.name, _prefixed(_wording(rng.choice(kind.asks), rng), rng, 0.12))
+    if group in _DRAWS:
+        return _DRAWS[group](group, rng, longest)
+    kind = FIXED.get(group) or rng.choices(dialogue.KINDS, [k.weight for k in dialogue.KINDS])[0]
+    return Utterance(kind.name, _prefixed(_wording(rng.choice(kind.asks), rng), rng, 0.12))
 
 
-def _calculation(group: str, rng: Random) -> Utterance:
+def _digits(group: str, rng: Random, longest: int) -> Utterance:
+    digits = draw_digits(rng, draw_count(rng, longest))
+    words = _wording(_some(rules.DIGIT_ASKS, rng, first=0.7), rng).replace("{d}", spell(digits))
+    return Utterance(group, _prefixed(words, rng, 0.05), digits)
+
+
+def _phone(group: str, rng: Random, _longest: int) -> Utterance:
+    digits = draw_digits(rng, _phone_count(rng))
+    words = _wording(rng.choice(rules.PHONE_ASKS), rng).replace("{d}", spell(digits))
+    return Utterance(group, _prefixed(words, rng, 0.05), digits)
+
+
+def _correction(group: str, rng: Random, _longest: int) -> Utterance:
+    place, digit = rng.choice(list(rules.PLACES)), rng.randrange(10)
+    words = _wording(rng.choice(rules.CORRECTION_ASKS), rng)
+    return Utterance(group, words.replace("{o}", place).replace("{n}", spell([digit])), (digit,), place)
+
+
+def _back(group: str, rng: Random, _longest: int) -> Utterance:
+    asks = rules.REPEAT_ASKS if group == "repeat" else rules.RECALL_ASKS
+    return Utterance(group, _prefixed(_wording(rng.choice(asks), rng), rng, 0.1))
+
+
+def _unclear(group: str, rng: Random, _longest: int) -> Utterance:
+    return Utterance(group, " ".join(fill(expand(rng.choice(unknown.SENTENCES), rng), rng).split()))
+
+
+def _speech(group: str, rng: Random, _longest: int) -> Utterance:
+    return Utterance(group, " ".join((rng.choice(_FIRST), *(rng.choice(_ANY) for _ in range(rng.randint(1, 8))))))
+
+
+def _function(group: str, rng: Random, _longest: int) -> Utterance:
+    words, numbers, value = functions.fill(_wording(rng.choice(functions.ASKS[group]), rng), group, rng)
+    return Utterance(group, _prefixed(words, rng, 0.1), numbers, value)
+
+
+def _calculation(group: str, rng: Random, _longest: int) -> Utterance:
     """Draw a sum or a difference in which nothing is above LARGEST, half of them of two digits."""
     most = 9 if rng.random() < 0.5 else rules.LARGEST
     if group == "sum":
@@ -171,3 +179,17 @@ def _some(patterns: Sequence[str], rng: Random, first: float) -> str:
 
 def _prefixed(words: str, rng: Random, share: float) -> str:
     return f"{rng.choice(rules.PREFIXES)} {words}" if rng.random() < share else words
+
+
+_DRAWS: Mapping[str, Callable[[str, Random, int], Utterance]] = {
+    "digits": _digits,
+    "phone": _phone,
+    "correction": _correction,
+    **dict.fromkeys(("sum", "difference"), _calculation),
+    "unclear": _unclear,
+    **dict.fromkeys(("repeat", "recall"), _back),
+    "phrase": lambda group, rng, _longest: Utterance(group, rng.choice(list(PHRASES))),
+    "speech": _speech,
+    **dict.fromkeys(functions.KNOWN, _function),
+    **dict.fromkeys(WORDLESS, lambda group, _rng, _longest: Utterance(group, "")),
+}
