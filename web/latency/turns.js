@@ -3,13 +3,20 @@
  *
  * @typedef {'silence' | 'hearing' | 'first_word' | 'first_clause' | 'voice' | 'sending' | 'network'} StageName
  *
+ * @import { Decision } from './probability.js'
+ *
+ * @typedef {{
+ *   start: number, wait_ms: number, length_ms: number | null, end_of_turn: number | null, expected: string,
+ *   decision: Decision | null,
+ * }} Pause  `length_ms`: after so long the caller went on; null: it ended the turn. `decision`: null of a fixed wait.
+ *
  * @typedef {{
  *   date: number, call: string, response: string, agent: string, model: string, voice: string,
  *   status: string, outcome: string, measured: 'ear' | 'server', v2v_ms: number | null, over: StageName | null,
  *   stages: Partial<Record<StageName, number>>,
  *   marks: Record<string, number>,
  *   wait_ms: number | null, end_of_turn: number | null, tries: number, hit: boolean, saved_ms: number,
- *   pauses: { start: number, wait_ms: number, length_ms: number | null, end_of_turn: number | null, expected: string }[],
+ *   speech_ms: number | null, pauses: Pause[],
  *   withdrawn: Record<string, number>[],
  *   ear: Record<string, number | null> | null,
  *   media: Record<string, number>,
