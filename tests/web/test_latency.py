@@ -16,7 +16,6 @@ from tests.serving import serving
 from tests.test_server import QUESTION
 from tests.web import pages
 from tests.web.browser import Browser, Page
-from tests.web.test_accessibility import AXE, findings
 
 pytestmark = pages.BROWSER
 
@@ -200,16 +199,3 @@ async def test_the_key_is_asked_for_and_taken_from_the_address(page: Page):
         await page.until("document.querySelector('#state').textContent.includes('#key=')")
         await page.run("location.hash = 'key=secret'")
         await page.until(LIVE)
-
-
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (npm ci in tests/web)")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_a_page_full_of_turns_has_no_serious_finding(page: Page, scheme):
-    async with serving() as (server, url):
-        for trace in made_up(random.Random(5), 100, asyncio.get_running_loop().time()):
-            server.stages.traces.append(trace)
-        await page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        await page.open(f"{url}/latency")
-        await page.until(count(100))
-        await page.run(f"{ROWS}[3].click()")
-        assert await findings(page) == []
