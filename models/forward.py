@@ -6,8 +6,6 @@ import torch
 from torch import Tensor
 
 from models.cache import Batch, Pool
-from models.features import log_mel
-from models.inputs import Window, waveform
 from models.model import Model
 from models.request import Request
 
@@ -22,7 +20,9 @@ def prefill(model: Model, request: Request, most: int) -> Tensor | None:
     start, end = cache.length, min(cache.length + most, len(request.keys))
     new = [window for window in request.plan.windows if window.start < end and start < window.start + window.count]
     if unheard := [window for window in new if window.start not in request.rows]:
-        request.rows[unheard[0].start] = _hear(model, request, unheard[0])
+        window = unheard[0]
+        rows = request.tape.hearing.rows(model, request.audios[window.audio], window.number)
+        request.rows[window.start] = rows
         end = unheard[1].start if len(unheard) > 1 else end
     rows = model.language_model.embed(torch.tensor([request.plan.ids[start:end]]))
     for window in new:
@@ -38,19 +38,9 @@ def prefill(model: Model, request: Request, most: int) -> Tensor | None:
         request.end_of_turn = float(told.softmax(-1)[sorted(model.stop)].sum())
     if end < len(request.keys):
         return None
-    request.mels.clear()
     request.rows.clear()
     logits: Tensor = model.language_model.head(hidden[:, -1])
     return logits
-
-
-def _hear(model: Model, request: Request, window: Window) -> Tensor:
-    """Give the rows of one window; the spectrogram is that of its whole audio, cut."""
-    if window.audio not in request.mels:
-        wave = waveform(request.audios[window.audio]).to(model.device)
-        request.mels[window.audio] = log_mel(wave, model.config.audio.mels)
-    mels = torch.split(request.mels[window.audio], model.config.audio.max_mel_frames, -1)
-    return model.project(model.encode(mels[window.number]))
 
 
 def decode(model: Model, pool: Pool, requests: Sequence[Request]) -> Tensor:

@@ -47,7 +47,7 @@ class Gated:
         self.shut = False
         self.fail = False
         self.stepped = threading.Condition()
-        self.ask, self.cancel = engine.ask, engine.cancel
+        self.ask, self.cancel, self.promote = engine.ask, engine.cancel, engine.promote
         self._engine = engine
 
     @property
@@ -244,6 +244,29 @@ async def test_calls_are_answered_together(gated, engine):
             tasks.create_task(answer(engine, Text(text)))
     assert max(map(len, gated.batches)) == 3
     assert gated.steps < 2 * 45  # three together, then the fourth; one after another they would take 160
+
+
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_a_prepared_answer_goes_first_once_it_is_wanted(gated, engine, wanted):
+    """Four answers are prepared on three tapes; the one that waits is opened, or not."""
+    gated.shut = True
+    turns_over, done = [asyncio.Event() for _ in range(4)], []
+
+    async def prepare(number):
+        options = Options(committed=turns_over[number])
+        [_ async for _ in engine.reply([message("user", Text(f"{number} " * 20))], options)]
+        done.append(number)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(4):
+            tasks.create_task(prepare(number))
+        await asyncio.sleep(0.01)
+        gated.go.release(3)
+        await asyncio.to_thread(wait_until, gated, lambda: gated.steps >= 3)
+        if wanted:
+            turns_over[3].set()
+        gated.go.release(1000)
+    assert (done[-1] == 3) != wanted
 
 
 async def test_a_request_cancelled_while_it_waits_never_starts(gated, engine):

@@ -1,9 +1,10 @@
 """What to say. One protocol, one file per engine."""
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -45,6 +46,8 @@ class Options:
     """The functions that it may call."""
     tool_choice: ToolChoice = "auto"
     """`none`: the model is not told of the functions. To call one of them, or this one, is begun for it, so that it cannot but go on."""
+    committed: asyncio.Event | None = field(default=None, compare=False)
+    """The answer is prepared in case it is wanted, and goes after those that are, until this is set; None: a `reply` is wanted."""
 
 
 DEFAULTS = Options()

@@ -75,7 +75,8 @@ class Saying:
                 return
 
     def _calling(self, ask: Ask) -> Calling:
-        return Calling(self.stages.toolbox, ask.options, self.output, self.remind)
+        options = replace(ask.options, committed=self.opened)
+        return Calling(self.stages.toolbox, options, self.output, self.remind)
 
     async def _utter(self, pieces: AsyncGenerator[Piece], calling: Calling | None) -> None:
         """Say the words as they come, and note the calls; closes `pieces`. Until the first comes, the engine is late."""
