@@ -54,12 +54,12 @@ async def speak(path: Path, script: Sequence[tuple[float, str]]) -> None:
     wav.write(path, np.concatenate(parts), MICROPHONE_RATE)
 
 
-def microphone(file: Path) -> tuple[str, ...]:
-    """Flags for a microphone that is allowed without asking and plays `file` once."""
+def microphone(file: Path, *, again: bool = False) -> tuple[str, ...]:
+    """Flags for a microphone that is allowed without asking and plays `file` from when it is opened, once or again and again."""
     return (
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={file}%noloop",
+        f"--use-file-for-fake-audio-capture={file}{'' if again else '%noloop'}",
     )
 
 
