@@ -103,6 +103,9 @@ class Settings(BaseSettings):
     key_requests: Annotated[int, Field(ge=1)] = 300
     """Calls, secrets and completions that one key may ask for in a minute; more are told when to try again."""
 
+    key_events: Annotated[int, Field(ge=1)] = 6000
+    """Events, but for those with audio, that all calls of one key may send in a minute; more are answered with an error."""
+
     origins: tuple[str, ...] = ()
     """Web origins, such as https://app.example, whose pages may call; left empty: pages of this machine, or any that have the key."""
 

@@ -5,6 +5,7 @@ id and `restart_pc` a client changes to another connection before it is given up
 """
 
 import ipaddress
+from functools import partial
 from typing import Any, Literal
 
 from aiohttp import web
@@ -86,6 +87,7 @@ class Offers:
         with self._server.room():
             answering = answer(offer.sdp, reach(settings), session.id, dialect=RTVI)
             edge, sdp = await accepted(answering)
+            edge.channel.allow = partial(self._limits.take_event, grant.holder)
             self._server.begin(edge, session)
         return _answered(sdp, session.id)
 

@@ -27,7 +27,7 @@ def application(server: Calls) -> web.Application:
     settings = server.settings
     main = {"default": settings.key} if settings.key else {}
     keys = Keys({**main, **settings.keys}, settings.origins)
-    limits = Limits(settings.key_calls, settings.key_requests)
+    limits = Limits(settings.key_calls, settings.key_requests, settings.key_events)
     calls, offers = CallRoutes(server, keys, limits), Offers(server, keys, limits)
     reports, turns = Reports(server, keys), Turns(server, keys)
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES)
