@@ -13,7 +13,7 @@ from contextlib import AsyncExitStack, asynccontextmanager
 import httpx2
 from mcp import Client, MCPError, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
-from mcp_types import CONNECTION_CLOSED, METHOD_NOT_FOUND, CallToolResult, TextContent
+from mcp_types import CONNECTION_CLOSED, CallToolResult, TextContent
 from mcp_types import Tool as Listed
 from pydantic import SecretStr
 
@@ -126,15 +126,15 @@ class Connection:
                 await self._ping()
 
     async def _ping(self) -> None:
+        """Ask for what every server must have; the protocol's own ping was removed in 2026."""
         assert self._client
         try:
             async with asyncio.timeout(PING_SECONDS):
-                await self._client.send_ping()
+                await self._client.list_tools(cache_mode="bypass")
         except TimeoutError:
             pass
-        except MCPError as error:
-            if error.code != METHOD_NOT_FOUND:
-                self._lost.set()
+        except MCPError:
+            self._lost.set()
 
 
 _FAILURES = (MCPError, OSError, ValueError, httpx2.HTTPError)
