@@ -89,6 +89,7 @@ class Reply:
         With `judge`, begin by a prefill; unless `ahead`, go on only once open. What plays of `after` is heard first.
         """
         self.after = after
+        self.trace.unasked = bool(ask.words)
         self._saying.after, self._saying.speed = after.ended if after else None, ask.speed
         self._mark("started")
         self._task = tasks.create_task(self._run(ask, judge, ahead=ahead))

@@ -83,6 +83,7 @@ test('a row in words', () => {
   const words = sentence(turn({ over: 'first_word', outcome: 'barge_in', hit: true, saved_ms: 120.4, withdrawn: [{}] }));
   assert.match(words, /500 milliseconds at the ear, over budget, by first word, barge-in, prepared ahead, 120 milli/);
   assert.match(sentence(turn({ v2v_ms: null })), /never audible/);
+  assert.match(sentence(turn({ v2v_ms: null, unasked: true })), /said unasked/);
 });
 
 test('a stream is read in whole events, whatever the pieces', () => {

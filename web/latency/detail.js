@@ -56,8 +56,8 @@ export function show(panel, turn) {
 
 /** @param {Turn} turn */
 function headline(turn) {
-  const text = turn.v2v_ms === null ? 'Never audible' : `${Math.round(turn.v2v_ms)} ms`;
-  const line = node('p', 'figure', text);
+  const silent = turn.unasked ? 'Said unasked' : 'Never audible';
+  const line = node('p', 'figure', turn.v2v_ms === null ? silent : `${Math.round(turn.v2v_ms)} ms`);
   const words = [turn.measured === 'ear' ? 'measured at both ends' : 'as the server sees it', OUTCOMES[turn.outcome] ?? ''];
   if (turn.over) words.push(`over budget by ${STAGES[/** @type {StageName} */ (turn.over)].toLowerCase()}`);
   line.append(node('small', '', words.filter(Boolean).join(' · ')));
