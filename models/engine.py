@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models import memory
+from models.attention import kept_dtype
 from models.forward import decode, prefill
 from models.inputs import InputError, Messages
 from models.model import Model
@@ -47,7 +48,7 @@ class Engine:
         self.window = min(model.window, self._limits.capacity)
         model.language_model.fuse()
         text, dtype, device = model.config.text, model.dtype, model.device
-        fitting = memory.conversations(text, dtype, self.window, memory.available(device))
+        fitting = memory.conversations(text, kept_dtype(dtype, device), self.window, memory.available(device))
         self.conversations = self._limits.conversations or min(fitting, _MOST)
         self._tapes = Tapes(text, self.conversations, self.window, dtype, device)
         self._waiting: list[Request] = []

@@ -341,6 +341,12 @@ def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
         load(tmp_path, "none", "cpu", 10)
 
 
+def test_a_checkpoint_is_loaded_in_eight_bits(checkpoint, threads):
+    engine = load(checkpoint, "tiny", "cpu", 3, "int8")
+    engine.close()
+    assert engine.name == "tiny on cpu, bfloat16, int8"
+
+
 @pytest.fixture
 def threads():
     before = torch.get_num_threads()
