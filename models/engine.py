@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import memory
+from models import graphs, memory
 from models.attention import kept_dtype
 from models.forward import decode, prefill
 from models.inputs import InputError, Messages
@@ -51,6 +51,7 @@ class Engine:
         fitting = memory.conversations(text, kept_dtype(dtype, device), self.window, memory.available(device))
         self.conversations = self._limits.conversations or min(fitting, _MOST)
         self._tapes = Tapes(text, self.conversations, self.window, dtype, device)
+        self._graphs = graphs.on_device(model.language_model, self._tapes.pool)
         self._waiting: list[Request] = []
         self._active: list[Request] = []  # those with a tape
         self._outputs: list[tuple[Request, Output]] = []
@@ -143,16 +144,15 @@ class Engine:
         if logits is None:
             self._active.remove(request)
             self._active.append(request)  # equally urgent ones take turns
-            return
-        if not logits.isfinite().all():
-            self._fail(request, RuntimeError(_BROKEN))
         elif request.limit:
             self._hand_over(requests, logits)
-        else:
+        elif logits.isfinite().all():
             self._end(request, Prefilled(request.end_of_turn))
+        else:
+            self._fail(request, RuntimeError(_BROKEN))
 
     def _decode(self, requests: Sequence[Request]) -> None:
-        logits = decode(self.model, self._tapes.pool, requests)
+        logits = decode(self.model, self._tapes.pool, requests, self._graphs)
         for request in requests:
             assert request.tape
             request.tape.keys.append(request.made[-1])

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 
 from models.cache import Batch, Pool
+from models.graphs import Graphs
 from models.model import Model
 from models.request import Request
 
@@ -43,13 +44,15 @@ def prefill(model: Model, request: Request, most: int) -> Tensor | None:
     return logits
 
 
-def decode(model: Model, pool: Pool, requests: Sequence[Request]) -> Tensor:
+def decode(model: Model, pool: Pool, requests: Sequence[Request], graphs: Graphs | None) -> Tensor:
     """Put the newest token of each answer on its tape; gives the logits after it, [requests, vocabulary].
 
     The requests are in the order of their slots.
     """
     tapes = [request.tape for request in requests if request.tape]
-    batch = Batch(pool, [tape.slot for tape in tapes], [tape.cache for tape in tapes])
-    rows = model.language_model.embed(torch.tensor([request.made[-1:] for request in requests]))
-    logits: Tensor = model.language_model.head(model.language_model(rows, batch)[:, 0])
-    return logits
+    slots, caches = [tape.slot for tape in tapes], [tape.cache for tape in tapes]
+    tokens = [request.made[-1] for request in requests]
+    if graphs:
+        return graphs.decode(tokens, slots, caches)
+    rows = model.language_model.embed(torch.tensor(tokens)[:, None])
+    return model.language_model.head(model.language_model(rows, Batch(pool, slots, caches))[:, 0])
