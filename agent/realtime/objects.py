@@ -218,7 +218,9 @@ def refusal(error: ValidationError, prefix: str = "", value: Any = None) -> Even
     param = ".".join([prefix, *map(str, path)]).strip(".") or "type"
     missing = finding["type"] in {"missing", "union_tag_not_found"}
     return EventError(
-        "missing_required_parameter" if missing else "invalid_value", f"{param}: {finding['msg']}.", param
+        "missing_required_parameter" if missing else "invalid_value",
+        f"{param}: {finding['msg'].removeprefix('Value error, ')}.",
+        param,
     )
 
 
