@@ -3,6 +3,7 @@
 import base64
 import hmac
 import ipaddress
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Literal, Self
@@ -10,6 +11,7 @@ from typing import Annotated, Literal, Self
 from pydantic import BaseModel, Field, IPvAnyAddress, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
+    InitSettingsSource,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     TomlConfigSettingsSource,
@@ -92,7 +94,8 @@ class Settings(BaseSettings):
     """TCP port; 0 takes a free one."""
 
     key: SecretStr | None = None
-    """API key that callers must send as `Authorization: Bearer KEY`. Set it in the environment, not on the command line."""
+    """API key that callers must send as `Authorization: Bearer KEY`. Set it in the environment (PARLEY_API_KEY does, too), not on the
+    command line."""
 
     keys: dict[str, Annotated[SecretStr, Field(min_length=1)]] = {}
     """Further API keys, by the names of those who have them: a table [keys] in parley.toml, or PARLEY_KEYS__NAME."""
@@ -103,6 +106,9 @@ class Settings(BaseSettings):
     key_requests: Annotated[int, Field(ge=1)] = 300
     """Calls, secrets and completions that one key may ask for in a minute; more are told when to try again."""
 
+    key_events: Annotated[int, Field(ge=1)] = 6000
+    """Events, but for those with audio, that all calls of one key may send in a minute; more are answered with an error."""
+
     origins: tuple[str, ...] = ()
     """Web origins, such as https://app.example, whose pages may call; left empty: pages of this machine, or any that have the key."""
 
@@ -111,6 +117,9 @@ class Settings(BaseSettings):
 
     device: str = "auto"
     """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
+
+    quantize: Literal["int8", "int4"] | None = None
+    """Round the language model's weights to 8 or 4 bits: less memory, faster one call at a time; int4 needs the extra `quantize`."""
 
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 256
     """Longest answer, in tokens."""
@@ -224,7 +233,9 @@ class Settings(BaseSettings):
         file_secret_settings: PydanticBaseSettingsSource,  # noqa: ARG003
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """The order of sources in this module's first line; the command line comes before them by itself."""
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls)
+        key = {"key": os.environ["PARLEY_API_KEY"]} if "PARLEY_API_KEY" in os.environ else {}
+        longer_name = InitSettingsSource(settings_cls, key)
+        return init_settings, env_settings, longer_name, TomlConfigSettingsSource(settings_cls)
 
 
 DEMO_MODEL = Path(__file__).resolve().parent.parent / "models" / "demo" / "checkpoint"

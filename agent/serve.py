@@ -70,7 +70,9 @@ def load(settings: Settings, toolbox: Toolbox = NO_TOOLS) -> Server:
     chosen = agents.load(settings.agents, toolbox.tools)
     fixed = (prompts.greeting, prompts.idle, prompts.filler, prompts.not_understood)
     stages = Stages(
-        engine=engine.load(model, Path(settings.model).name, settings.device, settings.max_new_tokens),
+        engine=engine.load(
+            model, Path(settings.model).name, settings.device, settings.max_new_tokens, settings.quantize
+        ),
         voice=Rehearsed(tts.load(settings.voice), (*fixed, *greetings(chosen, ""))),
         speculation=settings.speculation,
         prompts=prompts,

@@ -37,6 +37,7 @@ from agent.realtime.objects import (
 )
 from agent.session import Session, turn_detection, turn_settings
 from agent.stages import Stages
+from agent.tools import Toolbox
 from agent.tts import TTS
 from agent.turns.hearing import Hearing
 from agent.vad import VAD
@@ -124,7 +125,7 @@ class Server:
             ),
         )
         for change in (agent.session() if agent else {}, *changes):
-            session = update_session(session, change)
+            session = update_session(session, change, self._toolbox(agent).tools)
         return session
 
     def _agent(self, chosen: object) -> Agent | None:
@@ -139,13 +140,19 @@ class Server:
     def _stages(self, session: SessionObject) -> Stages:
         """What answers a call: the server's stages, with its voice, and its agent's greeting and functions."""
         agent, name = self._agent(session.agent), session.audio.output.voice
-        voice = self.voices.get(name, self.stages.voice) if isinstance(name, str) else self.stages.voice
+        voices = {self.stages.voice.name: self.stages.voice, **self.voices}
+        voice = voices.get(name, self.stages.voice) if isinstance(name, str) else self.stages.voice
+        stages = replace(self.stages, voice=voice, voices=voices, toolbox=self._toolbox(agent))
         if agent is None:
-            return replace(self.stages, voice=voice)
-        prompts, toolbox = replace(self.stages.prompts, greeting=agent.greeting), self.stages.toolbox
-        if agent.tools is not None:
-            toolbox = replace(toolbox, tools={name: toolbox.tools[name] for name in agent.tools})
-        return replace(self.stages, voice=voice, prompts=prompts, toolbox=toolbox, agent=agent.id)
+            return stages
+        return replace(stages, prompts=replace(self.stages.prompts, greeting=agent.greeting), agent=agent.id)
+
+    def _toolbox(self, agent: Agent | None) -> Toolbox:
+        """The functions that the server runs for whoever answers."""
+        toolbox = self.stages.toolbox
+        if agent is None or agent.tools is None:
+            return toolbox
+        return replace(toolbox, tools={name: toolbox.tools[name] for name in agent.tools})
 
     def begin(self, edge: WebRTCEdge | WebSocketEdge, session: SessionObject) -> None:
         """Serve a call, in a task of its own."""

@@ -17,6 +17,7 @@ from agent.items import Items
 from agent.realtime import client_events, events
 from agent.realtime.objects import EventError, SemanticVAD, ServerVAD, SessionObject, update_session
 from agent.realtime.responses import WantedResponse
+from agent.realtime.tools import check, check_choice
 from agent.realtime.vendor import Pong
 from agent.replies.answering import Answering, Wait
 from agent.replies.asking import Ask, ask
@@ -217,6 +218,11 @@ class Session:
         form, mark = self._session.audio.input.format, self._stages.prompts.interrupted
         given = None if wanted.input is None else await self._items.read(wanted.input, form)
         asked = ask(self._session, self.conversation, mark, wanted=wanted, given=given)
+        try:
+            check(asked.options.tools)
+            check_choice(asked.options.tool_choice, asked.options.tools, self._stages.toolbox.tools)
+        except ValueError as error:
+            raise EventError("invalid_value", f"response: {error}.", "response.tool_choice") from None
         if self._answering.generating and (asked.in_conversation or asked.spoken):
             raise _already_active(self._answering.generating)
         self._answering.answer(asked)
@@ -231,7 +237,8 @@ class Session:
             self._entry.press(key)
 
     def _update(self, changes: dict[str, Any]) -> None:
-        before, self._session = self._session, update_session(self._session, changes)
+        before = self._session
+        self._session = update_session(before, changes, self._stages.toolbox.tools)
         if self._session.audio.input.turn_detection != before.audio.input.turn_detection:
             self._answering.duck(on=False)
             self._answering.withdraw()

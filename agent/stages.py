@@ -1,5 +1,6 @@
 """What all calls share: the engine, the voice, what they may do without the model, and where traces go."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Annotated
 
@@ -45,6 +46,8 @@ class Stages:
     ability: Ability = field(default_factory=Ability)
     experience: Experience = field(default_factory=Experience)
     """What the calls so far taught about the ends of turns."""
+    voices: Mapping[str, TTS] = field(default_factory=dict)
+    """Those that a call may change to, by name."""
     toolbox: Toolbox = field(default_factory=Toolbox)
     """The functions that the server runs."""
     agent: str = ""

@@ -88,11 +88,12 @@ class Cache:
 
 
 class Pool:
-    """The keys and values of several sequences, each in a slot of its own."""
+    """The keys and values of several sequences, each in a slot of its own, and a spare slot whose content does not matter."""
 
     def __init__(self, config: TextConfig, slots: int, capacity: int, dtype: torch.dtype, device: torch.device) -> None:
-        shape = (config.layers, 2, slots, config.kv_heads, capacity, config.head_size)
+        shape = (config.layers, 2, slots + 1, config.kv_heads, capacity, config.head_size)
         self.buffer = _zeros(shape, kept_dtype(dtype, device), device)
+        self.slots = slots  # the spare one's number
         self.capacity = capacity
 
     def slot(self, index: int) -> Cache:

@@ -172,5 +172,5 @@ def fill(checkpoint: Checkpoint, device: torch.device, dtype: torch.dtype, quant
             module = network.get_submodule(path)
             setattr(module, leaf, nn.Parameter(tensor, requires_grad=False))
             if quantize and leaf == "weight" and quantisation.applies(module, path, quantize):
-                quantisation.apply(module, quantize)
+                network.set_submodule(path, quantisation.quantised(module, quantize))
             bar.update(tensor.nbytes)

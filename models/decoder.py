@@ -63,7 +63,7 @@ class LanguageModel(nn.Module):
     def fuse(self) -> None:
         """Join the projections that share an input, and lay weights out for the processor: the same numbers, faster.
 
-        For inference only; afterwards the parameters have no published names any more. Quantised layers stay as they are.
+        For inference only; afterwards the parameters have no published names any more. Layers in int4 stay as they are.
         """
         for layer in self.model.layers:
             assert isinstance(layer, Layer)
@@ -175,9 +175,9 @@ class Attention(nn.Module):
         """Join queries, keys and values, as `LanguageModel.fuse` says; what turns as a pair then comes out side by side."""
         if self.qkv_proj is None and (fused := joined([self.q_proj, self.k_proj, self.v_proj])):
             end = (self._heads + self._kv_heads) * self.head_size
-            for parameter in fused.parameters():
-                by_head = parameter.data[:end].view(-1, self.head_size, *parameter.shape[1:])
-                parameter.data[:end] = neighbours(by_head, 1).flatten(0, 1)
+            for tensor in (*fused.parameters(), *fused.buffers()):
+                by_head = tensor.data[:end].view(-1, self.head_size, *tensor.shape[1:])
+                tensor.data[:end] = neighbours(by_head, 1).flatten(0, 1)
             if self._head_norm:
                 for norm in (self.q_norm, self.k_norm):
                     norm.weight.data = neighbours(norm.weight.data)

@@ -12,7 +12,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from models import memory
+from models import graphs, memory
+from models.attention import kept_dtype
 from models.forward import decode, prefill
 from models.inputs import InputError, Messages
 from models.model import Model
@@ -47,9 +48,10 @@ class Engine:
         self.window = min(model.window, self._limits.capacity)
         model.language_model.fuse()
         text, dtype, device = model.config.text, model.dtype, model.device
-        fitting = memory.conversations(text, dtype, self.window, memory.available(device))
+        fitting = memory.conversations(text, kept_dtype(dtype, device), self.window, memory.available(device))
         self.conversations = self._limits.conversations or min(fitting, _MOST)
         self._tapes = Tapes(text, self.conversations, self.window, dtype, device)
+        self._graphs = graphs.on_device(model.language_model, self._tapes.pool)
         self._waiting: list[Request] = []
         self._active: list[Request] = []  # those with a tape
         self._outputs: list[tuple[Request, Output]] = []
@@ -70,6 +72,11 @@ class Engine:
         self._waiting.append(request)
         self._waiting.sort(key=_urgency)
         return request
+
+    def promote(self, request: Request) -> None:
+        """Somebody waits for a request that was speculative: from the next step on it is served as such."""
+        request.priority = Priority.COMMITTED
+        self._waiting.sort(key=_urgency)
 
     def cancel(self, request: Request) -> None:
         """Drop a request: nothing more comes of it. Its tape keeps what was computed."""
@@ -97,16 +104,24 @@ class Engine:
         return outputs
 
     def _admit(self) -> None:
-        """Give tapes to those who wait, the most urgent first, as long as there are idle ones."""
+        """Give tapes to those who wait, the most urgent first: idle ones, else those of less urgent requests, which wait again."""
         while self._waiting:
             request = self._waiting[0]
-            inherit = request.options.priority < Priority.OFF_PATH
+            inherit = request.priority < Priority.OFF_PATH
             tape = self._tapes.take(request.keys, request.reusable, inherit=inherit)
-            if tape is None:
+            if tape:
+                request.tape, tape.settled = tape, request.settled if inherit else 0
+                if not request.started:
+                    request.started, request.cached = True, tape.cache.length
+                self._active.append(self._waiting.pop(0))
+                continue
+            least = max(self._active, key=_urgency)
+            if _urgency(least) <= _urgency(request):
                 return
-            request.tape, tape.settled = tape, request.settled if inherit else 0
-            request.cached = tape.cache.length
-            self._active.append(self._waiting.pop(0))
+            self._release(least)
+            least.pause()
+            self._waiting.append(least)
+            self._waiting.sort(key=_urgency)
 
     def _guard(self, requests: Sequence[Request], work: Callable[[Sequence[Request]], None]) -> bool:
         """Do work of which nothing is kept if it goes wrong; then a single request has failed, several are told by False."""
@@ -127,16 +142,17 @@ class Engine:
         [request] = requests
         logits = prefill(self.model, request, self._limits.piece)
         if logits is None:
-            return
-        if not logits.isfinite().all():
-            self._fail(request, RuntimeError(_BROKEN))
+            self._active.remove(request)
+            self._active.append(request)  # equally urgent ones take turns
         elif request.limit:
             self._hand_over(requests, logits)
-        else:
+        elif logits.isfinite().all():
             self._end(request, Prefilled(request.end_of_turn))
+        else:
+            self._fail(request, RuntimeError(_BROKEN))
 
     def _decode(self, requests: Sequence[Request]) -> None:
-        logits = decode(self.model, self._tapes.pool, requests)
+        logits = decode(self.model, self._tapes.pool, requests, self._graphs)
         for request in requests:
             assert request.tape
             request.tape.keys.append(request.made[-1])
@@ -168,15 +184,18 @@ class Engine:
 
     def _end(self, request: Request, output: Output | None = None) -> None:
         """Let a request go, with a last output."""
-        assert request.tape
-        self._active.remove(request)
-        request.tape.busy = False
+        self._release(request)
         if output:
             self._outputs.append((request, output))
 
+    def _release(self, request: Request) -> None:
+        assert request.tape
+        self._active.remove(request)
+        request.tape.busy = False
+
 
 def _urgency(request: Request) -> Priority:
-    return request.options.priority
+    return request.priority
 
 
 def _slot(request: Request) -> int:

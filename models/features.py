@@ -13,6 +13,7 @@ from torch import Tensor
 RATE = 16_000
 HOP = 160
 WINDOW = 400
+_EDGE = 2  # frames at the start of an audio whose windows begin before it
 SHORTEST = 2 * HOP  # samples; shorter audio is padded with zeros to this
 
 
@@ -27,13 +28,29 @@ def log_mel(samples: Tensor, mels: int = 80) -> Tensor:
     Samples are padded with zeros to whole hops. The dynamic range is cut 8 (80 dB) below the loudest bin of each
     audio, over its whole length, so windows of a long audio must be cut after this, not before.
     """
+    return compress(log_energies(samples, mels))
+
+
+def log_energies(samples: Tensor, mels: int = 80, known: Tensor | None = None, held: int = 0) -> Tensor:
+    """Compute the logarithms of a mel spectrogram, base 10, before their range is cut: shapes as for `log_mel`.
+
+    `known` are those of the first `held` samples alone; of these, frames that reach no further are taken over.
+    """
+    before = (held - WINDOW // 2) // HOP + 1 - _EDGE  # frames that are taken over, but for what the start below needs
+    if known is not None and before > 0:
+        kept = known[..., : before + _EDGE]
+        return torch.cat((kept, log_energies(samples[..., before * HOP :], mels)[..., _EDGE:]), -1)
     padded = F.pad(samples.float(), (0, frame_count(samples.shape[-1]) * HOP - samples.shape[-1]))
     flat = padded.reshape(-1, padded.shape[-1])
     spectrum = torch.stft(flat, WINDOW, HOP, window=_hann(padded.device), return_complex=True)[..., :-1]
     power = torch.view_as_real(spectrum).square().sum(-1)
-    mel = (_filters(mels, padded.device) @ power).clamp_(min=1e-10).log10_()
-    mel = torch.maximum(mel, mel.amax((-2, -1), keepdim=True) - 8)
-    return ((mel + 4) / 4).reshape(*samples.shape[:-1], mels, -1)
+    energies = (_filters(mels, padded.device) @ power).clamp_(min=1e-10).log10_()
+    return energies.reshape(*samples.shape[:-1], mels, -1)
+
+
+def compress(energies: Tensor) -> Tensor:
+    """Cut the dynamic range of whole audios, and scale them for the encoder."""
+    return (torch.maximum(energies, energies.amax((-2, -1), keepdim=True) - 8) + 4) / 4
 
 
 @cache

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor
 
 from models.cache import Batch, Pool
-from models.features import log_mel
-from models.inputs import Window, waveform
+from models.graphs import Graphs
 from models.model import Model
 from models.request import Request
 
@@ -22,7 +21,9 @@ def prefill(model: Model, request: Request, most: int) -> Tensor | None:
     start, end = cache.length, min(cache.length + most, len(request.keys))
     new = [window for window in request.plan.windows if window.start < end and start < window.start + window.count]
     if unheard := [window for window in new if window.start not in request.rows]:
-        request.rows[unheard[0].start] = _hear(model, request, unheard[0])
+        window = unheard[0]
+        rows = request.tape.hearing.rows(model, request.audios[window.audio], window.number)
+        request.rows[window.start] = rows
         end = unheard[1].start if len(unheard) > 1 else end
     rows = model.language_model.embed(torch.tensor([request.plan.ids[start:end]]))
     for window in new:
@@ -38,28 +39,20 @@ def prefill(model: Model, request: Request, most: int) -> Tensor | None:
         request.end_of_turn = float(told.softmax(-1)[sorted(model.stop)].sum())
     if end < len(request.keys):
         return None
-    request.mels.clear()
     request.rows.clear()
     logits: Tensor = model.language_model.head(hidden[:, -1])
     return logits
 
 
-def _hear(model: Model, request: Request, window: Window) -> Tensor:
-    """Give the rows of one window; the spectrogram is that of its whole audio, cut."""
-    if window.audio not in request.mels:
-        wave = waveform(request.audios[window.audio]).to(model.device)
-        request.mels[window.audio] = log_mel(wave, model.config.audio.mels)
-    mels = torch.split(request.mels[window.audio], model.config.audio.max_mel_frames, -1)
-    return model.project(model.encode(mels[window.number]))
-
-
-def decode(model: Model, pool: Pool, requests: Sequence[Request]) -> Tensor:
+def decode(model: Model, pool: Pool, requests: Sequence[Request], graphs: Graphs | None) -> Tensor:
     """Put the newest token of each answer on its tape; gives the logits after it, [requests, vocabulary].
 
     The requests are in the order of their slots.
     """
     tapes = [request.tape for request in requests if request.tape]
-    batch = Batch(pool, [tape.slot for tape in tapes], [tape.cache for tape in tapes])
-    rows = model.language_model.embed(torch.tensor([request.made[-1:] for request in requests]))
-    logits: Tensor = model.language_model.head(model.language_model(rows, batch)[:, 0])
-    return logits
+    slots, caches = [tape.slot for tape in tapes], [tape.cache for tape in tapes]
+    tokens = [request.made[-1] for request in requests]
+    if graphs:
+        return graphs.decode(tokens, slots, caches)
+    rows = model.language_model.embed(torch.tensor(tokens)[:, None])
+    return model.language_model.head(model.language_model(rows, Batch(pool, slots, caches))[:, 0])

@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import torch
+from torch import nn
 
 from models import quantize as quantisation
 from models.config import CheckpointError, TextConfig
@@ -12,8 +13,8 @@ from models.ultravox import Ultravox
 _CONTEXT = 4096  # tokens of KV cache that are counted as needed
 
 
-def weight_bytes(network: Ultravox, dtype: torch.dtype, quantize: str | None = None) -> int:
-    """Count the bytes of a model's weights; the network may be on the meta device."""
+def weight_bytes(network: nn.Module, dtype: torch.dtype, quantize: str | None = None) -> int:
+    """Count the bytes of the weights of a model, or of its language model; they may be on the meta device."""
     total = sum(p.numel() for p in network.parameters()) * dtype.itemsize
     for name, module in network.named_modules():
         if quantize and quantisation.applies(module, name, quantize):

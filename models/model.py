@@ -63,8 +63,18 @@ class Model:
     @torch.no_grad()
     def encode(self, mel: Tensor) -> Tensor:
         """Encode one window: [mels, frames] -> [ceil(frames / 2), audio width]."""
-        encoded: Tensor = self._network.audio_tower(torch.as_tensor(mel).to(self.device, self.dtype)[None])
-        return encoded[0]
+        return self.attend(self.convolve(mel))
+
+    @torch.no_grad()
+    def convolve(self, mel: Tensor, known: Tensor | None = None) -> Tensor:
+        """Do the first half of encoding, up to the encoder's layers; `known` are the first frames of the result."""
+        first = None if known is None else known[None]
+        return self._network.audio_tower.convolve(torch.as_tensor(mel).to(self.device, self.dtype)[None], first)[0]
+
+    @torch.no_grad()
+    def attend(self, frames: Tensor) -> Tensor:
+        """Do the rest of encoding, which looks at all frames: [frames, audio width] -> the same shape."""
+        return self._network.audio_tower.attend(frames[None])[0]
 
     @torch.no_grad()
     def project(self, encoded: Tensor) -> Tensor:

@@ -28,7 +28,7 @@ class Options:
     """What is wanted."""
 
     max_new_tokens: int = 256  # 0: only the prefill
-    priority: Priority = Priority.COMMITTED
+    priority: Priority = Priority.COMMITTED  # at first
     sampling: Sampling = GREEDY
     truncation: Truncation = BY_QUARTERS
     tools: tuple[dict[str, Any], ...] = ()  # functions that the answer may call
@@ -78,12 +78,14 @@ class Request:
     options: Options
     heard: int | None  # position of the newest turn's last row of audio
     text: Detokenizer
+    priority: Priority
+    prompt: int  # positions of the prompt; `keys` may go on with what was made, after a pause
     tape: Tape | None = None
     made: list[int] = field(default_factory=list)  # tokens; the newest is not on the tape yet
-    mels: dict[int, Tensor] = field(default_factory=dict)  # of audios, while their windows are computed
     rows: dict[int, Tensor] = field(default_factory=dict)  # of windows, while their positions are computed
     end_of_turn: float | None = None
-    cached: int = 0  # positions that were on the tape before
+    started: bool = False
+    cached: int = 0  # positions that were on the tape when it started
 
     def audio(self, end: int) -> int:
         """Positions of audio before `end`."""
@@ -94,10 +96,17 @@ class Request:
         """Positions of the prompt that are not yet on the tape."""
         return max(0, len(self.keys) - (self.tape.cache.length if self.tape else 0))
 
+    def pause(self) -> None:
+        """Give the tape up; on another one the request will go on with what it has said as a part of its prompt."""
+        self.tape = None
+        said = self.made[len(self.keys) - self.prompt :]
+        self.keys += said
+        self.plan.ids.extend(said)
+
     @property
     def settled(self) -> int:
         """Positions with which the next request of this conversation will begin, whatever is said until then."""
-        return self.plan.windows[-1].start if self.plan.windows else len(self.keys) - 1
+        return self.plan.windows[-1].start if self.plan.windows else self.prompt - 1
 
     @property
     def reusable(self) -> int:
@@ -134,4 +143,6 @@ def build(model: Model, window: int, messages: Messages, audios: Sequence[Any], 
         options=options,
         heard=last.start + last.count - 1 if last else None,
         text=Detokenizer(model.tokenizer, opening, calls=bool(options.tools)),
+        priority=options.priority,
+        prompt=length,
     )

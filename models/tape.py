@@ -15,6 +15,7 @@ import torch
 
 from models.cache import Cache, Pool
 from models.config import TextConfig
+from models.hearing import Hearing
 from models.inputs import Plan
 
 Key = int | tuple[bytes, int, int]
@@ -47,6 +48,7 @@ class Tape:
     slot: int
     cache: Cache
     keys: list[Key] = field(default_factory=list)
+    hearing: Hearing = field(default_factory=Hearing)  # of its newest audio
     settled: int = 0  # positions that a later request of the same conversation will still begin with
     used: int = 0  # when it was last taken; 0 is never
     busy: bool = False
@@ -89,5 +91,5 @@ class Tapes:
     def wipe(self, tape: Tape) -> None:
         """Make a tape new whose numbers may be broken."""
         tape.rewind(0)
-        tape.settled = 0
+        tape.hearing, tape.settled = Hearing(), 0
         self.pool.clear(tape.slot)

@@ -46,15 +46,35 @@ class AudioEncoder(nn.Module):
         `lengths` [batch] counts the mel frames that are audio; the padding after them is not attended to.
         Raises ValueError when there are more frames than the position table has room for.
         """
+        return self.attend(self.convolve(mel), lengths)
+
+    def convolve(self, mel: Tensor, known: Tensor | None = None) -> Tensor:
+        """Run the convolutions, two mel frames to a frame: [batch, mels, frames] -> [batch, ceil(frames / 2), width].
+
+        `known` are the first of these, which are taken over. Raises ValueError when there are more frames than fit.
+        """
         if mel.shape[-1] > self.config.max_mel_frames:
             raise ValueError(f"a window of {mel.shape[-1]} mel frames; at most {self.config.max_mel_frames} fit")
-        x = F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
+        if known is None:
+            return F.gelu(self.conv2(F.gelu(self.conv1(mel)))).transpose(1, 2)
+        # From two mel frames earlier on; of the first convolution's frames the first has seen padding in place of a third.
+        first = F.gelu(self.conv1(mel[..., 2 * known.shape[1] - 2 :]))[..., 1:]
+        second = F.conv1d(F.pad(first, (0, 1)), self.conv2.weight, self.conv2.bias, self.conv2.stride)
+        return torch.cat((known, F.gelu(second).transpose(1, 2)), 1)
+
+    def attend(self, x: Tensor, lengths: Tensor | None = None) -> Tensor:
+        """Run the layers after the convolutions, as `forward` says."""
         x = x + self.embed_positions.weight[: x.shape[1]]
         mask = attention_mask(x.shape[1], lengths, self.config.latency_block, x.device)
         for layer in self.layers:
             x = layer(x, mask)
         out: Tensor = self.layer_norm(x)
         return out
+
+
+def convolved(mel_frames: int) -> int:
+    """Count the frames after the convolutions that depend on nothing after so many mel frames."""
+    return max(0, mel_frames - 1) // 2
 
 
 def attention_mask(frames: int, lengths: Tensor | None, block: int | None, device: torch.device) -> Tensor | None:

@@ -28,13 +28,40 @@ PAGE = Path(__file__).parent.parent / "docs" / "realtime.md"
 
 HEAD = """# The OpenAI Realtime protocol in Parley
 
-Made from the code by `python -m tests.matrix`; a test fails when it is out of date.
+Made from the code by `python -m tests.matrix`; a test fails when it is out of date. [README](../README.md) ·
+[configuration](configuration.md)
+
+Give a client the base URL `http://127.0.0.1:8080/v1` and any key (with `PARLEY_KEY` set: that one). These run against the server in
+[tests/clients](../tests/clients), unmodified:
+
+| client | over | test |
+| --- | --- | --- |
+| openai (Python), with each event held against its models | WebSocket, HTTP | [test_openai.py](../tests/clients/test_openai.py) |
+| openai (Node; it needs TLS in front of the server) | WebSocket | [test_openai_node.py](../tests/clients/test_openai_node.py) |
+| @openai/agents-realtime | WebSocket | [test_agents.py](../tests/clients/test_agents.py) |
+| @openai/agents-realtime, @pipecat-ai/client-js with small-webrtc-transport | WebRTC | [test_browser.py](../tests/clients/test_browser.py) |
+| pipecat-ai's `OpenAIRealtimeLLMService` | WebSocket | [test_pipecat.py](../tests/clients/test_pipecat.py) |
+
+What is other than at OpenAI: any model's name means the one that is loaded. A voice may change between answers. Calls of functions that
+the server runs itself (`tools` in the configuration) are shown as items, and the client has nothing to do. A key may begin so many
+requests and send so many events in a minute, and have so many calls (`key_requests`, `key_events`, `key_calls`): 429 with `Retry-After`,
+or an `error` with the code `rate_limit_exceeded`; a full server answers 503. In [test_orders.py](../tests/simulation/test_orders.py)
+stands the order of events in every situation. `PARLEY_FUZZ_EVENTS=10000 pytest tests/edge/test_fuzz_live.py` sends the server ten
+thousand events that are wrong in every way.
 
 - **works**: does what OpenAI's documentation says, with the server's own model and voice.
 - **inert**: accepted, checked and echoed, without effect.
 - **ignored**: accepted and not looked at, as are all fields that no table names.
 - **refused**: answered with a clear error; the call goes on.
 """
+
+
+OTHERS = {
+    "/api/offer": "; Pipecat's, with RTVI messages",
+    "/v1/agents": "; Parley's own",
+    "/v1/parley": "; Parley's own",
+}
+"""Whose endpoints are not OpenAI's."""
 
 
 class Field(typing.NamedTuple):
@@ -133,6 +160,8 @@ def is_hidden(path: str, states: dict[str, str], known: dict[str, Field]) -> boo
     """What is inside of something without effect; what only stands for its variants; what OpenAI's own types of content do not have."""
     if any(path.startswith((f"{other}.", f"{other}(")) and what != "works" for other, what in states.items()):
         return True
+    if path.startswith("response.input(") and ")." in path:  # as in conversation.item.create
+        return True
     if states[path] == "ignored" and re.search(r"content\(\w+\)\.\w+$", path):
         return True
     variants = any(other.startswith(f"{path}(") for other in states)
@@ -157,10 +186,12 @@ def endpoints() -> list[str]:
     lines = ["\n## Endpoints\n", "| | here |", "| --- | --- |"]
     for route in app.router.routes():
         path = route.resource.canonical if route.resource else ""
-        if route.method in {"HEAD", "*"} or not path.startswith("/v1/"):
+        if route.method in {"HEAD", "OPTIONS", "*"} or not path.startswith(("/v1/", "/api/")):
             continue
         handler = route.handler.func if isinstance(route.handler, partial) else route.handler
-        lines.append(f"| `{route.method} {path}` | {'refused' if '_refused' in handler.__qualname__ else 'works'} |")
+        lines.append(
+            f"| `{route.method} {path}` | {'refused' if '_refused' in handler.__qualname__ else 'works'}{OTHERS.get(path, '')} |"
+        )
     return lines
 
 

@@ -119,3 +119,10 @@ def test_media_stay_on_the_machine_while_http_does():
     assert Settings(media_addresses=["192.0.2.1", "2001:db8::1"]).host_candidates == ("192.0.2.1", "2001:db8::1")
     with pytest.raises(ValidationError):
         Settings(media_addresses=["example.org"])
+
+
+def test_the_key_has_a_longer_name_too(monkeypatch):
+    monkeypatch.setenv("PARLEY_API_KEY", "secret")
+    assert Settings(host="0.0.0.0").key.get_secret_value() == "secret"
+    monkeypatch.setenv("PARLEY_KEY", "other")
+    assert Settings().key.get_secret_value() == "other"

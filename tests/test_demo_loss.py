@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from agent import engine, tts
-from agent.bench.relay import Faults, Path
+from agent.caller.relay import Faults, Path
 from agent.config import DEMO_MODEL, INSTRUCTIONS
 from agent.conversation import Audio, Message, Text
 from agent.edge import opus

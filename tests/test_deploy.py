@@ -49,10 +49,22 @@ class TestCompose:
             "an empty key would be none, and yet taken for one"
         )
 
-    def test_all_services_have_limits_and_pinned_images(self, tmp_path):
-        for name, service in configured(tmp_path).items():
+    def test_all_services_have_limits_pinned_images_and_health_checks(self, tmp_path):
+        services = configured(tmp_path)
+        assert services.keys() == {"agent", "agent-gpu", "turn", "vllm", "prometheus", "grafana"}
+        for name, service in services.items():
             assert service["deploy"]["resources"]["limits"]["memory"], name
-            assert "build" in service or re.search(r":v?\d+\.\d+", service["image"]), name
+            assert "build" in service or re.search(r":v?\d+\.\d+\.\d+$", service["image"]), name
+            assert "build" in service or service["healthcheck"]["test"], name
+        assert "HEALTHCHECK" in (ROOT / "Dockerfile").read_text()
+
+    def test_what_needs_a_gpu_asks_for_one(self, tmp_path):
+        reserving = {
+            name
+            for name, service in configured(tmp_path).items()
+            if "devices" in service["deploy"]["resources"].get("reservations", {})
+        }
+        assert reserving == {"agent-gpu", "vllm"}
 
     def test_the_key_reaches_agent_and_prometheus(self, tmp_path):
         services = configured(tmp_path, PARLEY_KEY="secret", PARLEY_KEY_FILE="/etc/parley/key")

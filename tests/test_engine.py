@@ -47,7 +47,7 @@ class Gated:
         self.shut = False
         self.fail = False
         self.stepped = threading.Condition()
-        self.ask, self.cancel = engine.ask, engine.cancel
+        self.ask, self.cancel, self.promote = engine.ask, engine.cancel, engine.promote
         self._engine = engine
 
     @property
@@ -246,6 +246,29 @@ async def test_calls_are_answered_together(gated, engine):
     assert gated.steps < 2 * 45  # three together, then the fourth; one after another they would take 160
 
 
+@pytest.mark.parametrize("wanted", [False, True])
+async def test_a_prepared_answer_goes_first_once_it_is_wanted(gated, engine, wanted):
+    """Four answers are prepared on three tapes; the one that waits is opened, or not."""
+    gated.shut = True
+    turns_over, done = [asyncio.Event() for _ in range(4)], []
+
+    async def prepare(number):
+        options = Options(committed=turns_over[number])
+        [_ async for _ in engine.reply([message("user", Text(f"{number} " * 20))], options)]
+        done.append(number)
+
+    async with asyncio.TaskGroup() as tasks:
+        for number in range(4):
+            tasks.create_task(prepare(number))
+        await asyncio.sleep(0.01)
+        gated.go.release(3)
+        await asyncio.to_thread(wait_until, gated, lambda: gated.steps >= 3)
+        if wanted:
+            turns_over[3].set()
+        gated.go.release(1000)
+    assert (done[-1] == 3) != wanted
+
+
 async def test_a_request_cancelled_while_it_waits_never_starts(gated, engine):
     gated.shut = True
     tasks = [asyncio.ensure_future(answer(engine, Text(text))) for text in ("a", "b")]
@@ -316,6 +339,12 @@ async def test_closing_ends_what_is_in_flight(model):
 def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
     with pytest.raises(CheckpointError, match=str(tmp_path)):
         load(tmp_path, "none", "cpu", 10)
+
+
+def test_a_checkpoint_is_loaded_in_eight_bits(checkpoint, threads):
+    engine = load(checkpoint, "tiny", "cpu", 3, "int8")
+    engine.close()
+    assert engine.name == "tiny on cpu, bfloat16, int8"
 
 
 @pytest.fixture

@@ -20,7 +20,7 @@ class Counting:
     def __init__(self, voice):
         self.voice, self.name, self.rate, self.asked = voice, voice.name, voice.rate, []
 
-    async def synthesize(self, text):
+    async def synthesize(self, text, speed=1.0):
         self.asked.append(text)
         async for speech in self.voice.synthesize(text):
             yield speech

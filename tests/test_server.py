@@ -176,7 +176,7 @@ async def test_a_bug_in_one_call_ends_that_call_alone():
         name = "broken"
         rate = 16_000
 
-        async def synthesize(self, text):
+        async def synthesize(self, text, speed=1.0):
             if "boom" in text:
                 raise ZeroDivisionError
             async for speech in ToneVoice().synthesize(text):

@@ -139,6 +139,7 @@ def test_what_clients_are_told():
         "tries": 2,
         "hit": False,
         "saved_ms": 0.0,
+        "unasked": False,
     }
 
 
@@ -161,3 +162,8 @@ def test_what_reports_are_told_counts_from_the_last_syllable():
     }
     assert told["withdrawn"] == [{"started": -1830, "first_token": -1780, "done": -1680}]
     assert (told["over"], told["ear"]["clock_error_ms"]) == ("network", 1.5)
+
+
+def test_nobody_waits_for_what_is_said_unasked():
+    trace = Trace("call", "resp", marks={"started": 1.0, "turn_ended": 1.0, "playout_started": 1.01}, unasked=True)
+    assert (trace.voice_to_voice, trace.stages(), trace.over(Budget(voice_to_voice=0.001))) == (None, {}, None)

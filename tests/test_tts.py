@@ -20,12 +20,12 @@ from agent.tts import TTS, TTSError, plain, spoken_until
 from tests.piper_voice import HOP, HOPS, RATE, make_voice
 
 
-async def say(voice: TTS, text: str) -> tuple[Samples, list[Word]]:
+async def say(voice: TTS, text: str, speed: float = 1.0) -> tuple[Samples, list[Word]]:
     """The whole speech of a text; word ends counted from its start."""
     pieces: list[Samples] = []
     words: list[Word] = []
     length = 0
-    async for speech in voice.synthesize(text):
+    async for speech in voice.synthesize(text, speed):
         assert speech.rate == voice.rate
         assert speech.samples.dtype == np.int16
         assert speech.samples.size
@@ -111,6 +111,16 @@ async def test_markup_is_no_command(voice: TTS) -> None:
 async def test_speech_begins_with_sound(voice: TTS) -> None:
     for text in ("please", "two", "hello", "yes"):
         assert onset((await say(voice, text))[0]) < voice.rate // 1000
+
+
+@pytest.mark.parametrize("speed", [0.5, 1.5])
+async def test_a_voice_speaks_faster_and_slower_and_then_as_usual(voice: TTS, speed: float) -> None:
+    text = "One two three four five six."
+    usual, ends = await say(voice, text)
+    changed, words = await say(voice, text, speed)
+    assert usual.size / changed.size == pytest.approx(speed, rel=0.12)
+    assert heard(text, words) == heard(text, ends)
+    assert (await say(voice, text))[0].size == pytest.approx(usual.size, rel=0.02)
 
 
 async def test_calls_at_once_do_not_disturb_one_another(voice: TTS) -> None:

@@ -20,7 +20,7 @@ from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
 
 from agent.audio import INPUT_RATE, Samples
 from agent.bench.calls import StockTrack, measure
-from agent.bench.relay import Faults, Relay, relay
+from agent.caller.relay import Faults, Relay, relay
 from agent.edge.link import Reach
 from agent.edge.patches import listen, offer_addresses
 from agent.edge.speaker import OUTPUT_RATE

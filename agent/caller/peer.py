@@ -18,6 +18,7 @@ from aiortc import RTCConfiguration, RTCDataChannel, RTCPeerConnection, RTCSessi
 from agent.audio import Samples
 from agent.caller.audio import Ear, Mouth
 from agent.caller.clock import Clock
+from agent.caller.relay import Relay
 from agent.edge.channel import LABEL
 from agent.edge.patches import listen, offer_addresses, receive
 from agent.edge.sdp import MALFORMED
@@ -198,8 +199,8 @@ class Caller:
 
 
 @asynccontextmanager
-async def call(server: str, key: str | None = None) -> AsyncIterator[Caller]:
-    """Call a server, `http://host:port`; within the block the call is up, after it the connection is closed.
+async def call(server: str, key: str | None = None, network: Relay | None = None) -> AsyncIterator[Caller]:
+    """Call a server, `http://host:port`, through a network; within the block the call is up, after it the connection is closed.
 
     Raises CallError when the server cannot be reached, refuses, or the media do not connect.
     """
@@ -208,8 +209,10 @@ async def call(server: str, key: str | None = None) -> AsyncIterator[Caller]:
     try:
         with offer_addresses(["127.0.0.1"] if urlsplit(server).hostname in LOOPBACK else None):
             await connection.setLocalDescription(await connection.createOffer())
-        answer = await _exchange(server, connection.localDescription.sdp, key)
+        offer = connection.localDescription.sdp
+        answer = await _exchange(server, network.offer(offer) if network else offer, key)
         try:
+            answer = network.answer(answer) if network else answer
             await connection.setRemoteDescription(RTCSessionDescription(answer, "answer"))
         except MALFORMED as error:
             raise CallError(f"{server} gave no SDP answer; is it a Parley server?") from error

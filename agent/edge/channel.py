@@ -76,6 +76,8 @@ class EventChannel:
 
     def __init__(self, hang_up: Callable[[], None], dialect: Dialect = REALTIME) -> None:
         """`hang_up` is called when the client stops reading."""
+        self.allow: Callable[[], None] = lambda: None
+        """Called for each message of the client; raises EventError for one too many."""
         self._hang_up = hang_up
         self._dialect = dialect
         self._channel: RTCDataChannel | None = None
@@ -159,6 +161,7 @@ class EventChannel:
             return None
         text = "" if isinstance(message, bytes) else message
         try:
+            self.allow()
             if isinstance(message, bytes):
                 raise EventError("invalid_event", "Events are sent as text, not as binary messages.")
             if self._received.qsize() >= MAX_QUEUED_EVENTS:

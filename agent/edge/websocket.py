@@ -56,6 +56,8 @@ class WebSocketEdge:
 
     def __init__(self, socket: Socket, abort: Callable[[], None]) -> None:
         """`socket` is prepared; `abort` drops the connection at once."""
+        self.allow: Callable[[], None] = lambda: None
+        """Called for each event of the client but its audio; raises EventError for one too many."""
         self._outbox = Outbox()
         self._inbox = Inbox()
         self.speaker = DeltaSpeaker(self.send, lambda: self._outbox.below(AHEAD_BYTES))
@@ -141,11 +143,22 @@ class WebSocketEdge:
         if message.type not in {WSMsgType.TEXT, WSMsgType.BINARY}:
             return
         try:
-            if message.type == WSMsgType.BINARY:
-                raise EventError("invalid_event", "Events are sent as text, not as binary messages.")
-            self._inbox.put(parse(message.data, MAX_EVENT_BYTES))
+            self._inbox.put(self._read(message))
         except EventError as error:
             self.send(refuse(error, message.data if len(message.data) <= MAX_EVENT_BYTES else ""))
+
+    def _read(self, message: WSMessage) -> ClientEvent:
+        """The event of a message. Raises EventError when it is none, or one too many: all are counted but audio, which waits its turn."""
+        try:
+            if message.type == WSMsgType.BINARY:
+                raise EventError("invalid_event", "Events are sent as text, not as binary messages.")
+            event = parse(message.data, MAX_EVENT_BYTES)
+        except EventError:
+            self.allow()
+            raise
+        if not isinstance(event, InputAudioBufferAppend):
+            self.allow()
+        return event
 
     def _heard(self, append: InputAudioBufferAppend) -> Iterator[tuple[Samples, float]]:
         """Appended audio at 16 kHz in pieces of at most 20 ms, and how many seconds of it follow each; none if it is refused."""

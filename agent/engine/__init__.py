@@ -1,9 +1,10 @@
 """What to say. One protocol, one file per engine."""
 
+import asyncio
 import os
 import sys
 from collections.abc import AsyncGenerator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
@@ -45,6 +46,8 @@ class Options:
     """The functions that it may call."""
     tool_choice: ToolChoice = "auto"
     """`none`: the model is not told of the functions. To call one of them, or this one, is begun for it, so that it cannot but go on."""
+    committed: asyncio.Event | None = field(default=None, compare=False)
+    """The answer is prepared in case it is wanted, and goes after those that are, until this is set; None: a `reply` is wanted."""
 
 
 DEFAULTS = Options()
@@ -106,7 +109,7 @@ class EngineError(RuntimeError):
     """The engine failed; the message says what and, where that is known, what to do. Costs the turn, not the call."""
 
 
-def load(model: str | Path, name: str, device: str, max_new_tokens: int) -> Engine:
+def load(model: str | Path, name: str, device: str, max_new_tokens: int, quantize: str | None = None) -> Engine:
     """The in-process engine on a checkpoint: a folder, or a hub id. Raises CheckpointError (a ValueError) when it cannot be loaded."""
     import torch
 
@@ -116,8 +119,9 @@ def load(model: str | Path, name: str, device: str, max_new_tokens: int) -> Engi
 
     if device == "auto":
         device = "cuda" if torch.cuda.is_available() else "cpu"
-    loaded = load_model(model, device=device)
+    loaded = load_model(model, device=device, quantize=quantize)
     if loaded.device.type == "cpu":
         torch.set_num_threads(1 if loaded.parameters < SMALL else len(os.sched_getaffinity(0)))
-    placed = f"{name} on {loaded.device}, {str(loaded.dtype).removeprefix('torch.')}"
+    numbers = ", ".join(filter(None, (str(loaded.dtype).removeprefix("torch."), quantize)))
+    placed = f"{name} on {loaded.device}, {numbers}"
     return UltravoxEngine(BatchingEngine(loaded), placed, max_new_tokens)

@@ -34,11 +34,12 @@ logger = logging.getLogger(__name__)
 class Line:
     """What one request's caller hears from the engine's thread."""
 
-    def __init__(self, usage: Usage) -> None:
+    def __init__(self, usage: Usage, committed: asyncio.Event | None) -> None:
         self.request: Request | None = None
         """The engine's; None before its thread has seen it."""
         self.left = False
         """The caller does not listen any more."""
+        self._committed = committed
         self._usage = usage
         self._loop = asyncio.get_running_loop()
         self._outputs: asyncio.Queue[Output] = asyncio.Queue()
@@ -53,6 +54,12 @@ class Line:
             self._loop.call_soon_threadsafe(self._outputs.put_nowait, output)
         except RuntimeError:  # the loop was closed
             self.left = True
+
+    @property
+    def wanted(self) -> bool:
+        """A speculative request has come to be waited for."""
+        speculative = self.request is not None and self.request.priority == Priority.SPECULATIVE
+        return speculative and self._committed is not None and self._committed.is_set()
 
     async def hear(self) -> Output:
         """Wait for the next output. Raises EngineError when it is a failure."""
@@ -83,8 +90,7 @@ class UltravoxEngine:
         """Stream the answer to the newest turn. Raises EngineError."""
         longest = min(options.max_tokens or self._max_new_tokens, self._max_new_tokens)
         priority = Priority.OFF_PATH if options.off_path else Priority.COMMITTED
-        wanted = _wanted(options, longest, priority)
-        async with aclosing(self._ask(messages, wanted, usage or Usage())) as outputs:
+        async with aclosing(self._ask(messages, options, _wanted(options, longest, priority), usage)) as outputs:
             async for output in outputs:
                 if isinstance(output, Delta):
                     yield output.text
@@ -94,7 +100,7 @@ class UltravoxEngine:
     ) -> Prefill:
         """Hear the conversation now; what is computed serves the next reply, and the next prefill up to the newest audio."""
         wanted = _wanted(options, 0, Priority.SPECULATIVE)
-        async with aclosing(self._ask(messages, wanted, usage or Usage())) as outputs:
+        async with aclosing(self._ask(messages, options, wanted, usage)) as outputs:
             async for output in outputs:
                 if isinstance(output, Prefilled):
                     return Prefill(output.end_of_turn)
@@ -105,10 +111,12 @@ class UltravoxEngine:
         self._jobs.put(None)
         self._thread.join()
 
-    async def _ask(self, messages: Sequence[Message], options: EngineOptions, usage: Usage) -> AsyncGenerator[Output]:
+    async def _ask(
+        self, messages: Sequence[Message], options: Options, wanted: EngineOptions, usage: Usage | None
+    ) -> AsyncGenerator[Output]:
         """Hand a request to the thread and yield what comes of it; leaving cancels it within a step."""
-        line = Line(usage)
-        self._jobs.put(lambda: self._begin(line, messages, options))
+        line = Line(usage or Usage(), options.committed)
+        self._jobs.put(lambda: self._begin(line, messages, wanted))
         if self._stopped:
             raise EngineError("the engine has stopped")
         try:
@@ -132,10 +140,7 @@ class UltravoxEngine:
                     if job is None:
                         return
                     job()
-                for request, output in self._engine.step():
-                    self._lines[request].tell(output)
-                    if isinstance(output, Failed) and not isinstance(output.error, InputError):
-                        logger.error("a request failed, the others go on: %s", output.error)
+                self._step()
         finally:  # a bug ends the thread loudly, and nobody is left waiting
             self._stopped = True
             while not self._jobs.empty():
@@ -143,6 +148,16 @@ class UltravoxEngine:
                     job()
             for line in self._lines.values():
                 line.tell(Failed(EngineError("the engine has stopped")))
+
+    def _step(self) -> None:
+        """Step once, with what was speculative and is wanted now among what is waited for."""
+        for request, line in self._lines.items():
+            if line.wanted:
+                self._engine.promote(request)
+        for request, output in self._engine.step():
+            self._lines[request].tell(output)
+            if isinstance(output, Failed) and not isinstance(output.error, InputError):
+                logger.error("a request failed, the others go on: %s", output.error)
 
     def _begin(self, line: Line, messages: Sequence[Message], options: EngineOptions) -> None:
         if line.left:
@@ -166,6 +181,8 @@ class UltravoxEngine:
 
 
 def _wanted(options: Options, tokens: int, priority: Priority) -> EngineOptions:
+    if options.committed:
+        priority = Priority.COMMITTED if options.committed.is_set() else Priority.SPECULATIVE
     truncation = Truncation(options.truncation.retention, options.truncation.limit)
     if options.tool_choice == "none" or not options.tools:
         return EngineOptions(tokens, priority, truncation=truncation)
@@ -183,8 +200,8 @@ def _count(usage: Usage, request: Request) -> None:
     cached, cached_audio = request.cached, request.audio(request.cached)
     if not usage.text + usage.audio:
         usage.cached_text, usage.cached_audio = cached - cached_audio, cached_audio
-    usage.audio = request.audio(len(request.keys))
-    usage.text = len(request.keys) - usage.audio
+    usage.audio = request.audio(request.prompt)
+    usage.text = request.prompt - usage.audio
     usage.output = len(request.made)
 
 

@@ -6,6 +6,7 @@ Takes requests that are checked (`keys`), gives calls to the server. Shapes and 
 import time
 from collections.abc import Coroutine, Mapping
 from contextlib import AbstractContextManager
+from functools import partial
 from typing import Any, Protocol, TypeVar
 
 from aiohttp import web
@@ -94,6 +95,7 @@ class CallRoutes:
         with self._server.room():
             waits = self._server.settings.resume_seconds if token else 0.0
             edge, sdp = await accepted(answer(offer, reach(self._server.settings), session.id, waits))
+            edge.channel.allow = partial(self._limits.take_event, grant.holder)
             self._server.begin(edge, session)
         return _answered(edge, session.id, sdp)
 
@@ -143,6 +145,7 @@ class CallRoutes:
             await socket.prepare(request)
             transport = request.transport
             edge = WebSocketEdge(socket, lambda: transport.abort() if transport else None)
+            edge.allow = partial(self._limits.take_event, grant.holder)
             self._server.begin(edge, session)
         await edge.run()
         return socket

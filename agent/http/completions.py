@@ -72,6 +72,14 @@ class StreamOptions(BaseModel, frozen=True):
     """At its end, in a chunk without choices."""
 
 
+def _refuse_functions(value: object) -> None:
+    if value:
+        raise ValueError("no functions are called here; in a realtime session they are")
+
+
+NoFunctions = Annotated[None, BeforeValidator(_refuse_functions)]
+
+
 class ChatRequest(BaseModel, frozen=True):
     """The body of a request; any model's name means the one that is loaded."""
 
@@ -83,8 +91,8 @@ class ChatRequest(BaseModel, frozen=True):
     """The older name of the same."""
     n: Literal[1] | None = 1
     modalities: tuple[Literal["text"], ...] | None = None
-    tools: tuple[()] | None = None
-    functions: tuple[()] | None = None
+    tools: NoFunctions = None
+    functions: NoFunctions = None
 
 
 async def complete(request: web.Request, engine: Engine) -> web.StreamResponse:

@@ -1,6 +1,7 @@
-"""How much the holder of one key may do: calls at a time, and calls and requests begun in a minute.
+"""How much the holder of one key may do: calls at a time; requests, and events in calls, in a minute.
 
-Whoever calls without a key, on the server's own machine, is not limited here: the server's own limit of calls holds for all.
+Whoever calls without a key, on the server's own machine, is not limited here: the server's own limit of calls holds for all, and what
+waits in a call is bounded for everybody.
 """
 
 import asyncio
@@ -10,14 +11,26 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from agent.realtime.objects import EventError
+
 
 @dataclass
 class Bucket:
-    """Requests that may be made at once; it fills again in a minute."""
+    """What may be done at once; it fills again in a minute."""
 
+    most: int
     left: float
     filled: float
     """The loop's time until which it was filled up."""
+
+    def take(self, now: float, *, only_look: bool = False) -> float:
+        """Take one. Returns 0, or else the seconds until there is one again."""
+        rate = self.most / 60
+        self.left, self.filled = min(self.most, self.left + rate * (now - self.filled)), now
+        if self.left < 1:
+            return (1 - self.left) / rate
+        self.left -= not only_look
+        return 0.0
 
 
 @dataclass
@@ -28,20 +41,36 @@ class Limits:
     """At a time, of one key."""
     per_minute: int
     """Calls and requests that one key may begin."""
-    _buckets: dict[str, Bucket] = field(default_factory=dict)
+    events_per_minute: int
+    """Events, but for those with audio, that all calls of one key may send."""
+    _requests: dict[str, Bucket] = field(default_factory=dict)
+    _events: dict[str, Bucket] = field(default_factory=dict)
     _calls: dict[str, list[str]] = field(default_factory=dict)
 
     def take(self, holder: str) -> None:
-        """Count a request. Raises HTTPTooManyRequests, which says when to try again."""
+        """Count a request. Raises HTTPTooManyRequests, which says when to try again, also while the holder's calls send too many events."""
         if not holder:
             return
         now = asyncio.get_running_loop().time()
-        bucket = self._buckets.setdefault(holder, Bucket(self.per_minute, now))
-        rate = self.per_minute / 60
-        bucket.left, bucket.filled = min(self.per_minute, bucket.left + rate * (now - bucket.filled)), now
-        if bucket.left < 1:
-            raise _too_many(f"This key may begin {self.per_minute} requests in a minute.", (1 - bucket.left) / rate)
-        bucket.left -= 1
+        if seconds := self._bucket(self._events, holder, self.events_per_minute).take(now, only_look=True):
+            raise _too_many(f"The calls of this key may send {self.events_per_minute} events in a minute.", seconds)
+        if seconds := self._bucket(self._requests, holder, self.per_minute).take(now):
+            raise _too_many(f"This key may begin {self.per_minute} requests in a minute.", seconds)
+
+    def take_event(self, holder: str) -> None:
+        """Count an event. Raises EventError, which says when to try again."""
+        if not holder:
+            return
+        now = asyncio.get_running_loop().time()
+        if seconds := self._bucket(self._events, holder, self.events_per_minute).take(now):
+            raise EventError(
+                "rate_limit_exceeded",
+                f"The calls of this key may send {self.events_per_minute} events in a minute; this one was dropped. "
+                f"Try again in {math.ceil(seconds)} s.",
+            )
+
+    def _bucket(self, buckets: dict[str, Bucket], holder: str, most: int) -> Bucket:
+        return buckets.setdefault(holder, Bucket(most, most, asyncio.get_running_loop().time()))
 
     def begin(self, holder: str, call_id: str, going_on: Container[str]) -> None:
         """Count a call that is about to begin; `going_on` are those that have not ended. Raises HTTPTooManyRequests."""

@@ -1,10 +1,11 @@
 """`/api/offer`: calls of Pipecat's SmallWebRTC clients, whose events are RTVI messages (`agent/edge/rtvi.py`).
 
 Takes the SDP offer in JSON, and the caller's candidates as they are found; gives the SDP answer with the call's id as `pc_id`. With that
-id and `restart_pc` a client comes back to its call over another connection. `requestData` may hold a `session`, as OpenAI's calls have it.
+id and `restart_pc` a client changes to another connection before it is given up. `requestData` may hold a `session`, as OpenAI's calls have it.
 """
 
 import ipaddress
+from functools import partial
 from typing import Any, Literal
 
 from aiohttp import web
@@ -84,8 +85,9 @@ class Offers:
         session = self._server.session("rtc", HEARS, grant.session, offer.data.session)
         self._limits.begin(grant.holder, session.id, self._server.calls)
         with self._server.room():
-            answering = answer(offer.sdp, reach(settings), session.id, settings.resume_seconds, RTVI)
+            answering = answer(offer.sdp, reach(settings), session.id, dialect=RTVI)
             edge, sdp = await accepted(answering)
+            edge.channel.allow = partial(self._limits.take_event, grant.holder)
             self._server.begin(edge, session)
         return _answered(sdp, session.id)
 

@@ -27,7 +27,7 @@ def application(server: Calls) -> web.Application:
     settings = server.settings
     main = {"default": settings.key} if settings.key else {}
     keys = Keys({**main, **settings.keys}, settings.origins)
-    limits = Limits(settings.key_calls, settings.key_requests)
+    limits = Limits(settings.key_calls, settings.key_requests, settings.key_events)
     calls, offers = CallRoutes(server, keys, limits), Offers(server, keys, limits)
     reports, turns = Reports(server, keys), Turns(server, keys)
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES)
@@ -55,7 +55,7 @@ def application(server: Calls) -> web.Application:
             web.get("/v1/models/{id:.+}", reports.get_model),
             web.get("/v1/parley", reports.describe),
             web.get("/v1/agents", list_agents(server, keys)),
-            web.route("*", "/v1/{path:.*}", _nothing),
+            web.route("*", "/{api:v1|api}/{path:.*}", _nothing),
             web.get("/traces", turns.list_turns),
             web.get("/traces/live", turns.follow_turns),
             web.get(r"/traces/{call:\w+}/{response:\w+}.wav", turns.get_sound),

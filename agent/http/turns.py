@@ -28,9 +28,22 @@ KEEPALIVE_SECONDS = 15.0
 """After so long without a turn a comment is sent: proxies close silent connections, and a listener that vanished is noticed."""
 
 COLUMNS = (
-    *("date", "call", "response", "agent", "model", "voice", "status", "outcome", "measured", "v2v_ms", "over"),
+    *(
+        "date",
+        "call",
+        "response",
+        "agent",
+        "model",
+        "voice",
+        "status",
+        "outcome",
+        "unasked",
+        "measured",
+        "v2v_ms",
+        "over",
+    ),
     *(f"{stage}_ms" for stage in STAGES),
-    *("wait_ms", "end_of_turn", "tries", "hit", "saved_ms", "pauses", "withdrawn"),
+    *("speech_ms", "wait_ms", "end_of_turn", "tries", "hit", "saved_ms", "pauses", "withdrawn"),
     *("prompt_tokens", "cached_tokens", "output_tokens"),
     *("clock_error_ms", "round_trip_ms", "jitter_buffer_ms", "packets_lost", "concealed_ms"),
     *("received_packets", "lost_packets", "concealed_packets", "sent_packets", "missed_packets", "underruns"),

@@ -4,12 +4,13 @@ Validation and JSON by pydantic; unknown keys are ignored, as clients send newer
 whole milliseconds.
 """
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails as ErrorDict
 
-from agent.realtime.tools import MAX_TOOLS, FunctionTool, ToolChoice, check
+from agent.realtime.tools import MAX_TOOLS, FunctionTool, ToolChoice, check, check_choice
 
 MAX_TEXT = 64 * 1024
 """Characters of one text; far beyond what a model's context holds."""
@@ -104,9 +105,9 @@ class AudioOutput(BaseModel, frozen=True, use_attribute_docstrings=True):
 
     format: AudioFormat = PCM()
     voice: Name | VoiceId | None = None
-    """One of the server's voices, where the call begins with its name; all other names mean the server's own."""
+    """One of the server's voices, from the next answer on; all other names mean the call's own."""
     speed: float = Field(default=1.0, ge=0.25, le=1.5)
-    """Inert: the voice speaks as fast as the server's settings say."""
+    """How fast the next answers are spoken; espeak's voices do not go below 0.46."""
 
 
 class SessionAudio(BaseModel, frozen=True, use_attribute_docstrings=True):
@@ -177,7 +178,7 @@ class SessionObject(BaseModel, frozen=True, use_attribute_docstrings=True):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check(self.tools, self.tool_choice)
+        check(self.tools)
         return self
 
 
@@ -217,7 +218,9 @@ def refusal(error: ValidationError, prefix: str = "", value: Any = None) -> Even
     param = ".".join([prefix, *map(str, path)]).strip(".") or "type"
     missing = finding["type"] in {"missing", "union_tag_not_found"}
     return EventError(
-        "missing_required_parameter" if missing else "invalid_value", f"{param}: {finding['msg']}.", param
+        "missing_required_parameter" if missing else "invalid_value",
+        f"{param}: {finding['msg'].removeprefix('Value error, ')}.",
+        param,
     )
 
 
@@ -238,19 +241,25 @@ OWN = {"id", "model", "object", "agent", "expires_at"}
 """What of a session a client cannot change."""
 
 
-def update_session(session: SessionObject, changes: dict[str, Any]) -> SessionObject:
+def update_session(session: SessionObject, changes: dict[str, Any], functions: Collection[str] = ()) -> SessionObject:
     """Merge a `session.update` into the effective session: absent stays, null clears. Raises EventError naming the field.
 
-    The id, the agent and the model cannot change: any model name is accepted and means the one that is loaded.
+    The id, the agent and the model cannot change: any model name is accepted and means the one that is loaded. `functions` are the
+    server's, which `tool_choice` may name, too.
     """
     merged = _merge(
         session.model_dump(),
         {key: value for key, value in changes.items() if key not in OWN},
     )
     try:
-        return SessionObject.model_validate(merged)
+        updated = SessionObject.model_validate(merged)
     except ValidationError as error:
         raise refusal(error, "session", merged) from None
+    try:
+        check_choice(updated.tool_choice, updated.tools, functions)
+    except ValueError as error:
+        raise EventError("invalid_value", f"session: {error}.", "session.tool_choice") from None
+    return updated
 
 
 def _merge(current: dict[str, Any], changes: dict[str, Any]) -> dict[str, Any]:

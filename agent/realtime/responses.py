@@ -133,7 +133,7 @@ class WantedAudioOutput(BaseModel, frozen=True, use_attribute_docstrings=True):
 
     format: AudioFormat | None = None
     voice: Name | VoiceId | None = None
-    """Inert: a call keeps its voice; echoed."""
+    """One of the server's voices; all other names mean the call's own."""
 
 
 class WantedAudio(BaseModel, frozen=True):

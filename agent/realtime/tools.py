@@ -1,5 +1,6 @@
 """The functions that a client offers to the model, and whether the model is to call them (GA shape)."""
 
+from collections.abc import Collection
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, Field
@@ -30,10 +31,14 @@ class FunctionChoice(BaseModel, frozen=True):
 ToolChoice = Literal["none", "auto", "required"] | FunctionChoice
 
 
-def check(tools: tuple[FunctionTool, ...], choice: ToolChoice) -> None:
-    """Raises ValueError for two tools of one name, and for the choice of a function that is none of them."""
+def check(tools: tuple[FunctionTool, ...]) -> None:
+    """Raises ValueError for two tools of one name."""
     names = [tool.name for tool in tools]
     if twice := next((name for name in names if names.count(name) > 1), None):
         raise ValueError(f"there are two tools named {twice!r}")
-    if isinstance(choice, FunctionChoice) and choice.name not in names:
-        raise ValueError(f"tool_choice names {choice.name!r}, which is none of the tools")
+
+
+def check_choice(choice: ToolChoice, tools: tuple[FunctionTool, ...], others: Collection[str]) -> None:
+    """Raises ValueError for the choice of a function that is none of the client's tools and none of the others, which are the server's."""
+    if isinstance(choice, FunctionChoice) and choice.name not in {*others, *(tool.name for tool in tools)}:
+        raise ValueError(f"tool_choice names {choice.name!r}, which is none of the functions")

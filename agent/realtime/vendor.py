@@ -24,6 +24,7 @@ class TurnTrace(BaseModel, frozen=True):
     """When each stage of a turn happened, in milliseconds from the caller's last syllable (or the turn's first mark).
 
     `heard` are the words that were played: an answer can be cut after its `response.done`, and no other event tells them then.
+    A greeting and what is said into a silence are `unasked`: nobody waited for them.
     The turn was over after `wait_ms` of silence, with the engine's probability `end_of_turn` of it, where there was one.
     `tries` answers were prepared before the turn was over; `hit` tells that the last of them was used, which saved `saved_ms`.
     """
@@ -31,6 +32,7 @@ class TurnTrace(BaseModel, frozen=True):
     type: Literal["parley.trace"] = "parley.trace"
     response_id: str
     status: str
+    unasked: bool
     marks: dict[str, float]
     heard: str
     wait_ms: int | None

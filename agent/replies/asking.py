@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from agent.conversation import Conversation, Message, Text, told
 from agent.engine import DEFAULTS, Options, Truncation
-from agent.realtime.objects import EventError, RetentionRatio, SessionObject
+from agent.realtime.objects import RetentionRatio, SessionObject
 from agent.realtime.responses import (
     Response,
     ResponseAudio,
@@ -15,7 +15,6 @@ from agent.realtime.responses import (
     WantedAudio,
     WantedResponse,
 )
-from agent.realtime.tools import check
 
 AS_IN_SESSION = WantedResponse()
 
@@ -31,6 +30,8 @@ class Ask:
     options: Options = DEFAULTS
     words: str = ""
     """To be said as they are; no engine is asked."""
+    speed: float = 1.0
+    """How fast it is spoken, of what is usual."""
 
     @property
     def in_conversation(self) -> bool:
@@ -53,7 +54,7 @@ def ask(
 ) -> Ask:
     """What the session wants of the conversation as it stands, with a turn that may be over; `mark` ends an answer that was cut.
 
-    `given` is what is answered in the place of the conversation. Raises EventError when `wanted` refers to a function that is not there.
+    `given` is what is answered in the place of the conversation.
     """
     said = conversation.said if given is None else given
     turns = tuple(told(message, mark) for message in (*said, *((turn,) if turn else ())))
@@ -65,10 +66,6 @@ def ask(
     longest = wanted.max_output_tokens or session.max_output_tokens
     tools = session.tools if wanted.tools is None else wanted.tools
     choice = wanted.tool_choice or (session.tool_choice if wanted.tools is None else "auto")
-    try:
-        check(tools, choice)
-    except ValueError as error:
-        raise EventError("invalid_value", str(error), "response.tool_choice") from None
     return Ask(
         turns,
         Response(
@@ -84,6 +81,7 @@ def ask(
             tools=tools,
             tool_choice=choice,
         ),
+        speed=session.audio.output.speed,
     )
 
 

@@ -27,13 +27,13 @@ class Rehearsed:
             async with aclosing(self._voice.synthesize(text)) as speeches:
                 self._kept[text] = tuple([speech async for speech in speeches])
 
-    async def synthesize(self, text: str) -> AsyncGenerator[Speech]:
+    async def synthesize(self, text: str, speed: float = 1.0) -> AsyncGenerator[Speech]:
         """Stream the speech of a text. Raises TTSError."""
-        if kept := self._kept.get(text):
+        if speed == 1 and (kept := self._kept.get(text)):
             for speech in kept:
                 yield speech
             return
-        async with aclosing(self._voice.synthesize(text)) as speeches:
+        async with aclosing(self._voice.synthesize(text, speed)) as speeches:
             async for speech in speeches:
                 yield speech
 

@@ -13,7 +13,7 @@ from typing import Literal
 from agent.conversation import Conversation
 from agent.edge import Heard
 from agent.engine import EngineError, Usage
-from agent.realtime.responses import Failure, StatusDetails
+from agent.realtime.responses import Failure, Response, StatusDetails
 from agent.replies.asking import Ask
 from agent.replies.output import Output
 from agent.replies.parts import Record
@@ -22,7 +22,7 @@ from agent.replies.saying import Saying
 from agent.stages import Stages
 from agent.tools import Remind
 from agent.traces.trace import Mark, Status, Trace
-from agent.tts import TTSError
+from agent.tts import TTS, TTSError
 
 Judge = Callable[[float | None], None]
 """Takes the engine's probability that the turn is over, where it has one."""
@@ -46,7 +46,8 @@ class Reply:
     ) -> None:
         """`conversation` is what the answer becomes part of, `numbers` are for ids, `call` is the id in the trace."""
         self.id = wire.response.id
-        self.trace = Trace(call, self.id, model=stages.engine.name, voice=stages.voice.name)
+        voice = _voice(stages, wire.response)
+        self.trace = Trace(call, self.id, model=stages.engine.name, voice=voice.name)
         self.trace.agent = stages.agent
         self.generating = False
         """Between `response.created` and `response.done`."""
@@ -62,7 +63,7 @@ class Reply:
         self._stages = stages
         self._speaker = wire.edge.speaker
         self._opened = asyncio.Event()
-        self._saying = Saying(stages, wire, self.output, self._opened, self._mark, remind)
+        self._saying = Saying(stages, wire, voice, self.output, self._opened, self._mark, remind)
         self._task: asyncio.Task[None] | None = None
 
     @property
@@ -88,7 +89,8 @@ class Reply:
         With `judge`, begin by a prefill; unless `ahead`, go on only once open. What plays of `after` is heard first.
         """
         self.after = after
-        self._saying.after = after.ended if after else None
+        self.trace.unasked = bool(ask.words)
+        self._saying.after, self._saying.speed = after.ended if after else None, ask.speed
         self._mark("started")
         self._task = tasks.create_task(self._run(ask, judge, ahead=ahead))
 
@@ -191,6 +193,12 @@ def repeat(reply: Reply) -> None:
         reply.wire.opened()
     if reply.active and "playout_started" in reply.trace.marks:
         reply.wire.audio("started")
+
+
+def _voice(stages: Stages, response: Response) -> TTS:
+    """The voice that a response names, or else the call's own."""
+    name = response.audio.output.voice if response.audio else None
+    return stages.voices.get(name or "", stages.voice)
 
 
 def _tokens(usage: Usage) -> dict[str, int]:

@@ -20,7 +20,7 @@ from agent.stages import Stages
 from agent.tools import Remind
 from agent.tools.recognise import Noise, Piece, recognise
 from agent.traces.trace import Mark
-from agent.tts import TTSError
+from agent.tts import TTS, TTSError
 
 _log = logging.getLogger(__name__)
 
@@ -31,6 +31,7 @@ class Saying:
 
     stages: Stages
     wire: ResponseEvents
+    voice: TTS
     output: Output
     opened: asyncio.Event
     """Set when the caller may hear it."""
@@ -38,6 +39,8 @@ class Saying:
     remind: Remind
     after: asyncio.Event | None = None
     """Set when the audio of another reply has been played, which comes first."""
+    speed: float = 1.0
+    """How fast it is said, of what is usual."""
     usage: Usage = field(default_factory=Usage)
     """Of all rounds."""
     _given: int = 0
@@ -75,7 +78,8 @@ class Saying:
                 return
 
     def _calling(self, ask: Ask) -> Calling:
-        return Calling(self.stages.toolbox, ask.options, self.output, self.remind)
+        options = replace(ask.options, committed=self.opened)
+        return Calling(self.stages.toolbox, options, self.output, self.remind)
 
     async def _utter(self, pieces: AsyncGenerator[Piece], calling: Calling | None) -> None:
         """Say the words as they come, and note the calls; closes `pieces`. Until the first comes, the engine is late."""
@@ -109,7 +113,7 @@ class Saying:
     async def _voice(self, chunk: str) -> None:
         """Queue one chunk; its words count from the start of the reply's text."""
         base, self._given = self._given, self._given + len(chunk)
-        async with aclosing(self.stages.voice.synthesize(chunk)) as speeches:
+        async with aclosing(self.voice.synthesize(chunk, self.speed)) as speeches:
             async for speech in speeches:
                 if speech.samples.size:
                     self.mark("first_audio")

@@ -45,17 +45,17 @@ class BlockingVoice:
     """Seconds of virtual time until a chunk's first piece."""
     name: str = ""
     rate: int = 0
-    _made: dict[str, list[Speech]] = field(default_factory=dict)
+    _made: dict[tuple[str, float], list[Speech]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         self.name, self.rate = self.voice.name, self.voice.rate
 
-    async def synthesize(self, text: str) -> AsyncGenerator[Speech]:
+    async def synthesize(self, text: str, speed: float = 1.0) -> AsyncGenerator[Speech]:
         """Stream the speech of a text. Raises TTSError."""
         await asyncio.sleep(self.first_audio)
-        if text not in self._made:
-            self._made[text] = self.worker.do(_all(self.voice.synthesize(text)))
-        for speech in self._made[text]:
+        if (text, speed) not in self._made:
+            self._made[text, speed] = self.worker.do(_all(self.voice.synthesize(text, speed)))
+        for speech in self._made[text, speed]:
             yield speech
 
 

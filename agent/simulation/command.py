@@ -60,8 +60,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _simulate(options: argparse.Namespace) -> int:
     scenario = read(options.scenario, options.set)
-    if options.live and any(around.loss for around in scenario.around):
-        print("parley simulate: the packets of a --live call are not lost", file=sys.stderr)
     outcome = (play_live if options.live else play)(scenario, options.scenario.parent)
     _show(scenario.title, (("caller", outcome.caller), ("agent", outcome.agent)), outcome, options)
     tolerance = options.tolerance if options.live else 0.0

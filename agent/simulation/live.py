@@ -1,18 +1,19 @@
 """A scenario in real time: a real server and a real caller in this process, and a WebRTC call between them over loopback.
 
-The caller's sounds, what the room adds to them, and the client's events are the scenario's. Packets are not lost: that takes a network.
+The caller's sounds, what the room adds to them, and the client's events are the scenario's; a relay loses the packets that it says.
 """
 
 import asyncio
 import json
+import pathlib
 from collections.abc import Callable
 from dataclasses import replace
-from pathlib import Path
 
 import numpy as np
 
 from agent.audio import FRAME_SECONDS, INPUT_FRAME, INPUT_RATE, Resampler, Samples
 from agent.caller.peer import Caller, call
+from agent.caller.relay import Faults, Path, relay
 from agent.config import Settings
 from agent.edge.speaker import OUTPUT_RATE
 from agent.server import Server
@@ -34,13 +35,13 @@ FILTER = 16
 """Samples that the resampler holds back."""
 
 
-def play_live(scenario: Scenario, folder: Path) -> Outcome:
+def play_live(scenario: Scenario, folder: pathlib.Path) -> Outcome:
     """Run a scenario whose sound files are in a folder. Raises ScenarioError, CallError, or ValueError when a model cannot be loaded."""
     with cast(scenario, live=True) as stages:
         return asyncio.run(_play(scenario, folder, stages, detector(scenario)))
 
 
-async def _play(scenario: Scenario, folder: Path, stages: Stages, make_vad: Callable[[], VAD]) -> Outcome:
+async def _play(scenario: Scenario, folder: pathlib.Path, stages: Stages, make_vad: Callable[[], VAD]) -> Outcome:
     script = scenario.script(await sounds_of(scenario, folder))
     settings = Settings(
         host="127.0.0.1",
@@ -56,9 +57,9 @@ async def _play(scenario: Scenario, folder: Path, stages: Stages, make_vad: Call
     async with asyncio.TaskGroup() as tasks:
         serving = tasks.create_task(server.run(port.set_result))
         try:
-            async with call(f"http://127.0.0.1:{await port}") as caller:
+            async with relay() as network, call(f"http://127.0.0.1:{await port}", network=network) as caller:
                 await caller.until(lambda: caller.events or None)
-                mouth = _Mouth(script, caller)
+                mouth = _Mouth(script, caller, network.paths[0])
                 await mouth.finished.wait()
                 await asyncio.sleep(IN_FLIGHT)
         finally:
@@ -69,13 +70,15 @@ async def _play(scenario: Scenario, folder: Path, stages: Stages, make_vad: Call
 class _Mouth:
     """Says a script into a call that is up."""
 
-    def __init__(self, script: Script, caller: Caller) -> None:
+    def __init__(self, script: Script, caller: Caller, path: Path) -> None:
+        """`path` takes the caller's packets to the server."""
         self.start: float | None = None
         """The loop's time at which the first sample was captured."""
         self.said: list[Samples] = []
         """Frames at 16 kHz."""
         self.finished = asyncio.Event()
         self._caller = caller
+        self._path = path
         self._microphone = Microphone(script, lambda text: caller.send(json.loads(text)))
         self._frames = self._microphone.frames()
         self._upsample = Resampler(INPUT_RATE, OUTPUT_RATE)
@@ -95,6 +98,8 @@ class _Mouth:
         sounds = self._caller.ear.sounds
         played = sounds[-1].samples if sounds and now - sounds[-1].time < 2 * FRAME_SECONDS else np.zeros_like(samples)
         self.said.append(self._microphone.capture(samples, played))
+        loss = self._microphone.line.loss
+        self._path.faults = Faults(loss, burst=1 / (1 - loss))  # each packet by itself
         return self._upsample(self.said[-1])
 
 

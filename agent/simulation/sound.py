@@ -60,7 +60,7 @@ class ToneVoice:
     name: str = "tones"
     rate: int = INPUT_RATE
 
-    async def synthesize(self, text: str) -> AsyncGenerator[Speech]:
+    async def synthesize(self, text: str, speed: float = 1.0) -> AsyncGenerator[Speech]:
         """Stream the tones of a text. Raises TTSError where `fail_after` says so."""
         await asyncio.sleep(self.first_audio)
         end = 0
@@ -68,5 +68,5 @@ class ToneVoice:
             if index == self.fail_after:
                 raise TTSError("scripted failure of the voice")
             end = text.index(word, end) + len(word)
-            samples = tone(self.word_seconds)
+            samples = tone(self.word_seconds / speed)
             yield Speech(samples, self.rate, (Word(samples.size, end),))

@@ -148,6 +148,8 @@ class Trace:
     agent: str = ""
     model: str = ""
     voice: str = ""
+    unasked: bool = False
+    """A greeting or a reminder: nobody waited for it, so that it has neither V2V nor stages."""
     reason: str | None = None
     """Why it was cancelled."""
     pauses: tuple[Pause, ...] = ()
@@ -184,16 +186,19 @@ class Trace:
 
     @property
     def voice_to_voice(self) -> float | None:
-        """Seconds; None for a reply that never became audible."""
+        """Seconds; None for a reply that never became audible, or that nobody waited for."""
         end = self.marks.get("heard", self.marks.get("playout_started"))
-        return None if end is None else end - self.zero
+        return None if end is None or self.unasked else end - self.zero
 
     def stages(self) -> dict[str, float]:
         """Seconds that the caller waited for each stage, in order; they add up to V2V.
 
         Work that was finished before the stage in front of it, such as an answer prepared ahead, has no length: nobody waited for it.
         """
-        found, start = {}, self.zero
+        found: dict[str, float] = {}
+        if self.unasked:
+            return found
+        start = self.zero
         for stage, mark in STAGES.items():
             if (end := self.marks.get(mark)) is not None:
                 found[stage] = max(0.0, end - start)
@@ -233,6 +238,7 @@ class Trace:
         """What the call's own client is told, times in milliseconds from `zero`."""
         return {
             "status": self.status,
+            "unasked": self.unasked,
             "marks": self.milliseconds(),
             "wait_ms": None if self.wait is None else round(1000 * self.wait),
             "end_of_turn": self.end_of_turn,

@@ -19,10 +19,10 @@ class TTS(Protocol):
     rate: int
     """Samples per second of its speech."""
 
-    def synthesize(self, text: str) -> AsyncGenerator[Speech]:
+    def synthesize(self, text: str, speed: float = 1.0) -> AsyncGenerator[Speech]:
         """Stream the speech of a text with the ends of its words; closing the generator stops the synthesis.
 
-        Raises TTSError when the voice fails.
+        It is `speed` times as fast as usual, as far as the voice can. Raises TTSError when the voice fails.
         """
 
 

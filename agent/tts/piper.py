@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import onnxruntime
 from onnxruntime.capi import onnxruntime_pybind11_state as onnx_errors
-from piper import AudioChunk, PiperConfig, PiperVoice
+from piper import AudioChunk, PiperConfig, PiperVoice, SynthesisConfig
 
 from agent.audio import Speech, Word, onset
 from agent.threads import iterate
@@ -50,14 +50,14 @@ class PiperTTS:
         except TTSError as error:
             raise ValueError(f"{path}: {error}") from error
 
-    def synthesize(self, text: str) -> AsyncGenerator[Speech]:
+    def synthesize(self, text: str, speed: float = 1.0) -> AsyncGenerator[Speech]:
         """Stream the speech of a text sentence by sentence, from its first audible sample; nothing if it has no letter or digit.
 
         Closing it lets the sentence in work end. Raises TTSError when the model or the phonemizer fails.
         """
-        return iterate(self._executor, partial(self._speak, text))
+        return iterate(self._executor, partial(self._speak, text, speed))
 
-    def _speak(self, text: str) -> Iterator[Speech]:
+    def _speak(self, text: str, speed: float = 1.0) -> Iterator[Speech]:
         read = plain(text)
         if not any(character.isalnum() for character in read):
             return
@@ -65,7 +65,9 @@ class PiperTTS:
             sentences = [phonemes for phonemes in self._voice.phonemize(read) if phonemes]
             ends = self._word_ends(text, read, sentences)
             begun = False
-            for chunk, words in zip(self._voice.synthesize(read, include_alignments=True), ends, strict=True):
+            manner = SynthesisConfig(length_scale=self._voice.config.length_scale / speed)
+            chunks = self._voice.synthesize(read, manner, include_alignments=True)
+            for chunk, words in zip(chunks, ends, strict=True):
                 speech = _speech(chunk, words, trim=not begun)
                 begun = begun or speech.samples.size > 0
                 if begun:

@@ -15,6 +15,7 @@ from agent.realtime.objects import EventError
 from agent.traces.trace import Pause
 from agent.turns.echo import AUDIBLE, Echo
 from agent.turns.endpointing import Endpointing, Experience
+from agent.turns.floor import Floor
 from agent.turns.turn import (
     OverlapEnded,
     OverlapStarted,
@@ -62,6 +63,7 @@ class Hearing:
         self._uncommitted = 0
         self._captured = 0.0
         self._echo = Echo()
+        self._floor = Floor()
         self._agent_spoke = 0.0
         """Seconds, in this call."""
 
@@ -77,7 +79,7 @@ class Hearing:
         self._windowed = np.concatenate([self._windowed, frame.samples])
         while self._windowed.size >= self._vad.window:
             window, self._windowed = np.split(self._windowed, [self._vad.window])
-            probability = self._vad(window)
+            probability = self._floor.judge(dbfs(window), self._vad(window))
             if (
                 self._detector
                 and self._detector.listening

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +22,7 @@ from models.features import HOP, log_mel
 from models.inputs import InputError, Messages, expand
 from models.tokenizer import Tokenizer
 
+_GROUPS = 4  # in which the sounds of a batch are encoded
 _TRIES = 16  # draws from a source before the next source is asked
 Bad = tuple[str, str]  # which clip, and why
 
@@ -158,6 +160,7 @@ class Batch:
     mel: Tensor  # [sounds of all, mels, frames], zeros after a sound
     frames: Tensor  # [sounds]
     rows: Tensor  # [sounds] how many each gives
+    alike: list[list[int]]  # which sounds are encoded together: those of similar length, so that little padding is
     heard: Tensor  # [batch, positions] ids of the student
     fillers: Tensor  # where the sounds go
     heard_labels: Tensor
@@ -200,6 +203,7 @@ def collate(drawn: Sequence[Drawn]) -> Batch:
         mel=torch.stack([F.pad(sound.mel, (0, longest - sound.mel.shape[-1])) for sound in sounds]),
         frames=torch.tensor([sound.mel.shape[-1] for sound in sounds]),
         rows=torch.tensor([sound.count for sound in sounds]),
+        alike=_alike([sound.mel.shape[-1] for sound in sounds], min(len(examples), _GROUPS)),
         heard=heard,
         fillers=fillers,
         heard_labels=heard_labels,
@@ -212,6 +216,13 @@ def collate(drawn: Sequence[Drawn]) -> Batch:
         names=[example.name for example in examples],
         bad=[bad for each in drawn for bad in each.bad],
     )
+
+
+def _alike(lengths: Sequence[int], groups: int) -> list[list[int]]:
+    """Cut what is sorted by length into so many groups; as many in every process, which sharded towers need."""
+    order = sorted(range(len(lengths)), key=lengths.__getitem__)
+    cuts = [round(len(order) * group / groups) for group in range(groups + 1)]
+    return [order[start:end] for start, end in pairwise(cuts)]
 
 
 def _pad(pairs: Sequence[tuple[list[int], list[int]]]) -> tuple[Tensor, Tensor]:

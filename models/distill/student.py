@@ -56,11 +56,15 @@ class Student(nn.Module):
 
     def _hear(self, batch: Batch) -> Tensor:
         """Give the rows of all sounds one after another, [rows, text width]: the same as of each sound alone."""
-        encoded = self.network.audio_tower(batch.mel, batch.frames)
-        frames = torch.arange(encoded.shape[1], device=encoded.device)
-        encoded = encoded * (frames < (batch.frames // 2)[:, None])[..., None]
-        rows: Tensor = self.network.multi_modal_projector(encoded)
-        return rows[torch.arange(rows.shape[1], device=rows.device) < batch.rows[:, None]]
+        given = dict[int, Tensor]()
+        for group in batch.alike:
+            frames = batch.frames[group]
+            encoded = self.network.audio_tower(batch.mel[group, :, : int(frames.max())], frames)
+            inside = torch.arange(encoded.shape[1], device=encoded.device) < (frames // 2)[:, None]
+            rows = self.network.multi_modal_projector(encoded * inside[..., None])
+            counts = batch.rows[group].tolist()
+            given |= {index: of_sound[:count] for index, of_sound, count in zip(group, rows, counts, strict=True)}
+        return torch.cat([given[index] for index in range(len(given))])
 
     def trained(self) -> list[nn.Parameter]:
         """What is trained."""

@@ -12,7 +12,7 @@ from aiohttp import web
 
 from agent import wav
 from agent.audio import Speech, Word, dbfs
-from agent.bench.relay import Faults, relay
+from agent.caller.relay import Faults, relay
 from agent.edge.link import Reach
 from agent.edge.webrtc import WebRTCEdge
 from agent.realtime.client_events import KeysPressed

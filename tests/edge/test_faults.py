@@ -9,7 +9,7 @@ import pytest
 from aiortc import RTCSessionDescription
 
 from agent.audio import Speech, dbfs
-from agent.bench.relay import Faults, Relay, relay
+from agent.caller.relay import Faults, Relay, relay
 from agent.caller.peer import Caller
 from agent.edge import opus
 from agent.edge.link import Reach

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from agent.bench.relay import Faults, Path
+from agent.caller.relay import Faults, Path
 
 
 def fates(faults: Faults, count: int = 20_000) -> list[list[float]]:

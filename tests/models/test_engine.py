@@ -242,6 +242,52 @@ def test_the_most_urgent_goes_first(engine: Engine) -> None:
     assert done == [committed, speculative, off]
 
 
+def test_a_speculation_that_comes_true_is_served_as_what_is_waited_for(engine: Engine) -> None:
+    def order(*, promote: bool) -> list[Request]:
+        asked = [
+            engine.ask([user(f"{number} " + "words " * 20)], options=Options(3, Priority.SPECULATIVE))
+            for number in range(4)  # one more than there are tapes
+        ]
+        engine.step()
+        if promote:
+            engine.promote(asked[2])
+            engine.promote(asked[3])
+        done = [owner for owner, output in run(engine) if isinstance(output, Finished)]
+        return [asked.index(owner) for owner in done]
+
+    assert order(promote=False) == [0, 1, 2, 3]
+    assert set(order(promote=True)[:2]) == {2, 3}
+
+
+def test_equally_urgent_prompts_take_turns(engine: Engine) -> None:
+    long = engine.ask([user("long " * 100)], options=Options(1))
+    short = engine.ask([user("short")], options=Options(1))
+    pieces = -(-len(short.keys) // SMALL.piece)
+    assert len(long.keys) > 4 * pieces * SMALL.piece
+    for _ in range(2 * pieces):
+        engine.step()
+    assert short.made
+    assert not long.made
+
+
+def test_the_more_urgent_takes_the_tape_of_the_less_urgent(model: Model) -> None:
+    engine = Engine(model, Limits(conversations=1, capacity=700, piece=32))
+    chats = CHATS[1], CHATS[2], CHATS[0]
+    orders = (Priority.OFF_PATH, Priority.SPECULATIVE, Priority.COMMITTED)
+    requests, outputs = [], []
+    for (messages, audios), priority in zip(chats, orders, strict=True):
+        requests.append(engine.ask(messages, audios, Options(12, priority)))
+        while not requests[-1].made:
+            outputs += engine.step()
+    assert [request.tape is None for request in requests] == [True, True, False]
+    outputs += run(engine)
+    done = [owner for owner, output in outputs if isinstance(output, Finished)]
+    assert done == requests[::-1]
+    for request, (messages, audios) in zip(requests, chats, strict=True):
+        assert text(outputs, request) == alone(model, messages, audios)
+        assert of(outputs, request)[-1] == Finished(len(request.made) - 1, complete=True) or len(request.made) == 12
+
+
 def test_off_path_work_rests_while_there_is_other_work(engine: Engine) -> None:
     off = engine.ask([user("hello")], options=Options(40, Priority.OFF_PATH))
     for _ in range(5):

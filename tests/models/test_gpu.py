@@ -49,6 +49,13 @@ def test_the_engine_answers_as_the_cpu_does(whole: Path, model: Model) -> None:
         assert text(outputs, request) == "".join(model.generate(messages, audios, 12))
 
 
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_tokens_are_computed_by_graphs(whole: Path, dtype: str) -> None:
+    engine = Engine(load(whole, device="cuda", dtype=dtype), Limits(conversations=5))
+    assert engine._graphs
+    assert engine._graphs.difference() < 0.05
+
+
 def test_the_benchmark_runs(capsys: pytest.CaptureFixture[str]) -> None:
     assert (
         main(["bench", "--shape", "demo", "--device", "cuda", "--rounds", "1", "--conversations", "1", "8", "--json"])

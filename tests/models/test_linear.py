@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import nn
 
-from models.linear import PackedLinear, joined, pack
+from models.linear import Int8Linear, PackedLinear, joined, pack
 from tests.models import checkpoints
 from tests.models.test_decoder import CASES, build
 
@@ -46,6 +46,35 @@ def test_a_packed_layer_is_the_same(rows: int, bias: bool) -> None:
     assert isinstance(packed, PackedLinear)
     x = torch.randn(2, rows, 72).bfloat16()
     torch.testing.assert_close(packed(x), linear(x), atol=0.02, rtol=0.02)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+@pytest.mark.parametrize(("inputs", "bias"), [(80, True), (80, False), (72, True)])
+def test_eight_bits_are_the_nearest_that_there_are(dtype: torch.dtype, inputs: int, bias: bool) -> None:
+    torch.manual_seed(inputs)
+    linear = nn.Linear(inputs, 40, bias=bias).to(dtype)
+    linear.weight[3] = 0
+    rounded = Int8Linear.of(linear)
+    weight = rounded.weight * rounded.step.float()[:, None]
+    assert ((weight - linear.weight.float()).abs() <= rounded.step.float()[:, None] * 0.51).all()
+    for rows in (1, 5, 100):
+        x = torch.randn(2, rows, inputs).to(dtype)
+        expected = nn.functional.linear(x.float(), weight, None if linear.bias is None else linear.bias.float())
+        torch.testing.assert_close(rounded(x).float(), expected, atol=0.03, rtol=0.02)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("case", ["llama 3.1", "llama, biases", "qwen 3"])
+def test_a_model_of_eight_bits_is_fused_too(case: str) -> None:
+    model, _ = build(case)
+    for name, module in [*model.model.layers.named_modules()]:
+        if isinstance(module, nn.Linear):
+            model.model.layers.set_submodule(name, Int8Linear.of(module))
+    expected = model.head(model(model.embed(IDS)))
+    model.fuse()
+    assert isinstance(model.model.layers[0].self_attn.qkv_proj, Int8Linear)
+    torch.testing.assert_close(model.head(model(model.embed(IDS))), expected, atol=1e-3, rtol=1e-3)
 
 
 def test_what_is_not_bfloat16_is_not_packed() -> None:

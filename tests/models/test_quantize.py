@@ -22,6 +22,9 @@ def wide(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return checkpoints.write(tmp_path_factory.mktemp("wide"), "whole", parts)[0]
 
 
+EACH = pytest.mark.parametrize("quantize", ["int8", pytest.param("int4", marks=needs_torchao)])
+
+
 @needs_torchao
 @pytest.mark.parametrize(("quantize", "error"), [("int8", 0.02), ("int4", 0.25)])
 def test_error_and_size(wide: Path, quantize: str, error: float) -> None:
@@ -37,15 +40,15 @@ def test_error_and_size(wide: Path, quantize: str, error: float) -> None:
     assert "".join(rounded.generate([{"role": "user", "content": "hello"}], max_new_tokens=5)) is not None
 
 
-@needs_torchao
-@pytest.mark.parametrize("quantize", ["int8", "int4"])
+@EACH
 def test_only_the_language_models_layers_are_quantised(wide: Path, quantize: str) -> None:
     network = load(wide, quantize=quantize)._network
     assert network.audio_tower.conv1.weight.dtype == torch.bfloat16
     assert type(network.audio_tower.layers[0].fc1.weight) is torch.nn.Parameter
     assert type(network.multi_modal_projector.linear_1.weight) is torch.nn.Parameter
     assert type(network.language_model.lm_head.weight) is torch.nn.Parameter
-    assert "Int" in type(network.language_model.model.layers[0].mlp.up_proj.weight.data).__name__
+    weight = network.language_model.model.layers[0].mlp.up_proj.weight
+    assert weight.dtype == torch.int8 if quantize == "int8" else "Int4" in type(weight.data).__name__
 
 
 def stored(weight: torch.Tensor) -> int:
@@ -55,14 +58,13 @@ def stored(weight: torch.Tensor) -> int:
     return sum(tensor.nbytes for tensor in inner if tensor is not None) if names else weight.nbytes
 
 
-@needs_torchao
-@pytest.mark.parametrize("quantize", ["int8", "int4"])
+@EACH
 def test_memory_is_foretold(wide: Path, quantize: str) -> None:
     network = open_checkpoint(wide, {}).network
     foretold = memory.weight_bytes(network, torch.bfloat16, quantize)
     assert foretold < memory.weight_bytes(network, torch.bfloat16)
     loaded = load(wide, quantize=quantize)._network
-    assert foretold == sum(stored(parameter.data) for parameter in loaded.parameters())
+    assert foretold == sum(stored(tensor.data) for tensor in (*loaded.parameters(), *loaded.buffers()))
 
 
 @pytest.mark.parametrize(

@@ -21,14 +21,14 @@ def hold(held: Tapes, keys: list[int], settled: int, most: int = 99) -> Tape:
     tape = held.take(keys, most)
     assert tape
     for number, key in enumerate(keys[tape.cache.length :], tape.cache.length):
-        held.pool.keys[0][tape.slot, 0, number] = key
+        held.pool.buffer[0, 0, tape.slot, 0, number] = key
     tape.keys, tape.cache.length = list(keys), len(keys)
     tape.busy, tape.settled = False, settled
     return tape
 
 
 def content(held: Tapes, tape: Tape) -> list[float]:
-    return held.pool.keys[0][tape.slot, 0, : tape.cache.length, 0].tolist()
+    return held.pool.buffer[0, 0, tape.slot, 0, : tape.cache.length, 0].tolist()
 
 
 def test_audio_has_the_key_of_its_content_and_place() -> None:
@@ -111,5 +111,5 @@ def test_a_wiped_tape_is_new() -> None:
     held = tapes(1)
     tape = hold(held, [1, 2], settled=1)
     held.wipe(tape)
-    assert not held.pool.keys[0].any()
+    assert not held.pool.buffer[0, 0].any()
     assert (tape.keys, tape.cache.length) == ([], 0)

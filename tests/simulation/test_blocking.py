@@ -31,7 +31,7 @@ class Threaded:
     def __init__(self, fails=False):
         self.asked, self.threads, self.fails = [], set(), fails
 
-    async def synthesize(self, text):
+    async def synthesize(self, text, speed=1.0):
         self.asked.append(text)
         yield await self._think(Speech(np.ones(80, np.int16), self.rate, (Word(80, len(text)),)))
         if self.fails:

@@ -36,7 +36,7 @@ class NumberedVoice:
     name: str = "numbered"
     rate: int = RATE
 
-    async def synthesize(self, text: str) -> AsyncGenerator[Speech]:
+    async def synthesize(self, text: str, speed: float = 1.0) -> AsyncGenerator[Speech]:
         await asyncio.sleep(self.first_audio)
         end = 0
         for word in text.split():

@@ -52,10 +52,10 @@ def test_the_command_waits_for_it_and_checks(scenario, capsys):
     assert "NOT AS EXPECTED: error is never sent" in shown
 
 
-def test_lost_packets_are_told(scenario, capsys):
-    change = "around=[{ loss = 0.1 }]"
-    assert main(["simulate", str(scenario), "--live", "--set", change, "--set", "expect=[]", "--set", "lasts=4.3"]) == 0
-    assert "not lost" in capsys.readouterr().err
+@pytest.mark.parametrize("play", [play, play_live])
+def test_packets_are_lost(play, scenario):
+    lossy = read(scenario, ["around=[{ loss = 0.99, from = 0.0, to = 1.8 }]"])
+    assert play(lossy, scenario.parent).history[:2] == ["system: It rains.", "caller"], "the first turn is not heard"
 
 
 @pytest.mark.parametrize("change", ["lasts", "=1", "title.x=1"])

@@ -11,9 +11,10 @@ from pydantic import Field, TypeAdapter
 from agent import g711
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
+from agent.simulation.call import simulate as simulated
 from agent.simulation.caller import Say, Send, Wait
-from agent.simulation.sound import tone
-from agent.stages import Speculation
+from agent.simulation.sound import ToneVoice, tone
+from agent.stages import Speculation, Stages
 from tests.simulation.calls import simulate
 
 sdk = pytest.importorskip("openai.types.realtime", reason="the openai SDK is a development dependency")
@@ -194,6 +195,34 @@ def test_a_response_as_the_client_wants_it():
     assert (second.status, second.metadata, second.max_output_tokens) == ("completed", None, "inf")
     assert done.caller.audible()[0][1] - done.caller.audible()[0][0] == pytest.approx(0.5, abs=0.05)
     assert of(done, events.ResponseCreated)[0].response.metadata == {"topic": "rhymes"}
+
+
+def test_an_answer_is_spoken_as_fast_as_the_session_says():
+    done = call(
+        create("Hello."),
+        respond(),
+        Wait(3),
+        send("session.update", session={"audio": {"output": {"speed": 0.5}}}),
+        respond(),
+        Wait(3),
+    )
+    first, second = [end - start for start, end in done.caller.audible()]
+    assert (first, second) == (pytest.approx(1, abs=0.05), pytest.approx(2, abs=0.05))
+
+
+def test_a_session_and_a_response_name_their_voice():
+    stages = Stages(ScriptedEngine([ANSWER]), ToneVoice(), voices={"slow": ToneVoice(word_seconds=0.5, name="slow")})
+
+    def speak(voice):
+        return {"audio": {"output": {"voice": voice}}}
+
+    changed = send("session.update", session=speak("slow"))
+    script = [create("Hello."), respond(), Wait(3), respond(**speak("slow")), Wait(3), changed, respond(), Wait(3)]
+    done = simulated([*script, respond(**speak("alloy")), Wait(3)], stages)
+    lengths = [end - start for start, end in done.caller.audible()]
+    assert lengths == [pytest.approx(seconds, abs=0.05) for seconds in (1, 2, 2, 1)]
+    assert [trace.voice for trace in stages.traces] == ["tones", "slow", "slow", "tones"]
+    assert [response.audio.output.voice for response in responses(done)[1:]] == ["slow", "slow", "alloy"]
 
 
 def test_what_a_response_took_is_told():

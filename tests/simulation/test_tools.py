@@ -12,7 +12,7 @@ from agent.conversation import FunctionCall, FunctionOutput
 from agent.engine.scripted import ScriptedEngine
 from agent.realtime import events
 from agent.realtime.items import FunctionCallItem, Item
-from agent.realtime.tools import FunctionTool
+from agent.realtime.tools import FunctionChoice, FunctionTool
 from agent.replies.prompts import Prompts
 from agent.replies.saying import ROUNDS
 from agent.simulation import call
@@ -206,6 +206,17 @@ def test_the_choice_of_a_function_holds_for_the_first_round():
     made = simulate([send(type="response.create", response={"tool_choice": "required"}), Wait(3)], model, weather)
     assert [options.tool_choice for options in model.options] == ["required", "auto"]
     assert not sent(made, events.Error)
+
+
+@pytest.mark.parametrize("kind", ["session.update", "response.create"])
+def test_a_function_of_the_server_can_be_chosen(kind):
+    weather = Weather()
+    choice = {"tool_choice": {"type": "function", "name": "weather"}}
+    ask = [send(type=kind, session=choice), CREATE] if kind == "session.update" else [send(type=kind, response=choice)]
+    model = Model(WEATHER, "It is grey.")
+    made = simulate([*ask, Wait(3)], model, weather)
+    assert [options.tool_choice for options in model.options] == [FunctionChoice(**choice["tool_choice"]), "auto"]
+    assert [error for _, error in made.caller.log if isinstance(error, events.Error)] == []
 
 
 def test_the_choice_of_a_function_that_is_not_there_is_refused():

@@ -54,12 +54,12 @@ async def speak(path: Path, script: Sequence[tuple[float, str]]) -> None:
     wav.write(path, np.concatenate(parts), MICROPHONE_RATE)
 
 
-def microphone(file: Path) -> tuple[str, ...]:
-    """Flags for a microphone that is allowed without asking and plays `file` once."""
+def microphone(file: Path, *, again: bool = False) -> tuple[str, ...]:
+    """Flags for a microphone that is allowed without asking and plays `file` from when it is opened, once or again and again."""
     return (
         "--use-fake-ui-for-media-stream",
         "--use-fake-device-for-media-stream",
-        f"--use-file-for-fake-audio-capture={file}%noloop",
+        f"--use-file-for-fake-audio-capture={file}{'' if again else '%noloop'}",
     )
 
 
@@ -70,7 +70,9 @@ DENIED = ("--use-fake-device-for-media-stream", "--deny-permission-prompts")
 class Page:
     """One tab. Raises AssertionError when the page's JavaScript throws, TimeoutError when something never comes true."""
 
-    def __init__(self, socket: aiohttp.ClientWebSocketResponse) -> None:
+    def __init__(self, socket: aiohttp.ClientWebSocketResponse, context: str = "") -> None:
+        """`context` is whose storage it shares."""
+        self.context = context
         self._socket = socket
         self._id = 0
         self.errors: list[str] = []
@@ -133,16 +135,23 @@ class Browser:
         self._address, self._http, self._control = address, http, control
 
     @asynccontextmanager
-    async def tab(self) -> AsyncIterator[Page]:
-        """An empty tab with storage of its own, gone at the end."""
-        context = (await self._control.command("Target.createBrowserContext"))["browserContextId"]
+    async def tab(self, beside: Page | None = None) -> AsyncIterator[Page]:
+        """An empty tab, gone at the end, with storage of its own, or that of another one beside it."""
+        context = (
+            beside.context
+            if beside
+            else (await self._control.command("Target.createBrowserContext"))["browserContextId"]
+        )
         created = await self._control.command("Target.createTarget", url="about:blank", browserContextId=context)
         try:
             url = f"ws://{self._address}/devtools/page/{created['targetId']}"
             async with self._http.ws_connect(url, max_msg_size=0) as socket:
-                yield Page(socket)
+                yield Page(socket, context)
         finally:
-            await self._control.command("Target.disposeBrowserContext", browserContextId=context)
+            if beside:
+                await self._control.command("Target.closeTarget", targetId=created["targetId"])
+            else:
+                await self._control.command("Target.disposeBrowserContext", browserContextId=context)
 
 
 @asynccontextmanager

@@ -39,6 +39,15 @@ async def asking_browser(question: Path) -> AsyncIterator[Browser]:
         yield browser
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def talking_browser(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Browser]:
+    """A browser whose microphone hears a question every two and a half seconds."""
+    path = tmp_path_factory.mktemp("speech") / "again.wav"
+    await speak(path, [(1.0, "Who are you?"), (0.8, "")])
+    async with started(microphone(path, again=True)) as browser:
+        yield browser
+
+
 @pytest_asyncio.fixture(loop_scope="module")
 async def page(silent_browser: Browser) -> AsyncIterator[Page]:
     """A tab of its own in the silent room."""
@@ -50,4 +59,11 @@ async def page(silent_browser: Browser) -> AsyncIterator[Page]:
 async def asking_page(asking_browser: Browser) -> AsyncIterator[Page]:
     """A tab of its own whose microphone hears the question."""
     async with asking_browser.tab() as tab:
+        yield tab
+
+
+@pytest_asyncio.fixture(loop_scope="module")
+async def talking_page(talking_browser: Browser) -> AsyncIterator[Page]:
+    """A tab of its own whose microphone hears a question again and again."""
+    async with talking_browser.tab() as tab:
         yield tab

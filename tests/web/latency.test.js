@@ -5,7 +5,7 @@ import { test } from 'node:test';
 
 import { ceiling } from '../../web/latency/chart.js';
 import { parse } from '../../web/latency/feed.js';
-import { overTime, percentile, summary } from '../../web/latency/percentiles.js';
+import { intervals, overTime, percentile, summary } from '../../web/latency/percentiles.js';
 import { Turns, counts, sentence } from '../../web/latency/turns.js';
 
 const ANY = { call: '', agent: '', model: '', outcome: '' };
@@ -35,6 +35,13 @@ test('over time, every turn counts once, and intervals without turns are left ou
   assert.equal(intervals.at(-1)?.to, 1119);
   assert.deepEqual(overTime([]), []);
   assert.equal(overTime([{ date: 5, value: 1 }]).length, 1);
+});
+
+test('intervals hold everything once, in equal lengths, empty ones too', () => {
+  const made = intervals(Array.from({ length: 48 }, (_, index) => ({ date: index < 24 ? index : 100 + index })));
+  assert.deepEqual(made.map(({ items }) => items.length), [24, 0, 0, 24]);
+  assert.equal(made[1]?.from, made[0]?.to);
+  assert.deepEqual(intervals([]).map(({ items }) => items), [[]]);
 });
 
 test('a turn that is told again keeps its place, and a late one finds it', () => {
@@ -76,6 +83,7 @@ test('a row in words', () => {
   const words = sentence(turn({ over: 'first_word', outcome: 'barge_in', hit: true, saved_ms: 120.4, withdrawn: [{}] }));
   assert.match(words, /500 milliseconds at the ear, over budget, by first word, barge-in, prepared ahead, 120 milli/);
   assert.match(sentence(turn({ v2v_ms: null })), /never audible/);
+  assert.match(sentence(turn({ v2v_ms: null, unasked: true })), /said unasked/);
 });
 
 test('a stream is read in whole events, whatever the pieces', () => {

@@ -153,8 +153,8 @@ async def cut(page: Page, server: Server) -> None:
     await page.until(phase("reconnecting"))
 
 
-async def test_what_is_typed_and_said_is_not_lost_with_the_connection(asking_page: Page):
-    page = asking_page
+async def test_what_is_typed_and_said_is_not_lost_with_the_connection(talking_page: Page):
+    page = talking_page
     await page.command("Page.enable")
     await page.command("Page.addScriptToEvaluateOnNewDocument", source=LINE)
     async with serving("First.", "Second.", "Third.") as (server, url):
@@ -197,20 +197,20 @@ async def test_the_server_going_away_is_told(page: Page):
     await page.until(f"{WORDS}.includes('cannot be reached')")
 
 
-async def test_push_to_talk_hears_what_is_said_while_the_button_is_held(asking_page: Page):
+async def test_push_to_talk_hears_what_is_said_while_the_button_is_held(talking_page: Page):
     async with serving(NAME) as (server, url):
-        await opened(asking_page, url)
-        await asking_page.run(choose("push", "true"))
-        await asking_page.until("!document.querySelector('#settings').open")
-        await asking_page.run(CALL)
-        await asking_page.until(f"{phase('listening')} && {WORDS}.includes('Hold to talk')")
-        assert await asking_page.run("document.querySelector('#mute').hidden")
-        await asking_page.until("received.some(({ session }) => session?.audio.input.turn_detection === null)")
-        await asking_page.run(key("keydown"))
-        await asking_page.until(f"{phase('hearing')} && {WORDS}.includes('Let go')")
-        await asking_page.run("new Promise((resolve) => setTimeout(resolve, 1500))")
-        await asking_page.run(key("keyup"))
-        turns = await asking_page.until(f"{TURNS}.includes('at the server') && {TURNS}")
+        await opened(talking_page, url)
+        await talking_page.run(choose("push", "true"))
+        await talking_page.until("!document.querySelector('#settings').open")
+        await talking_page.run(CALL)
+        await talking_page.until(f"{phase('listening')} && {WORDS}.includes('Hold to talk')")
+        assert await talking_page.run("document.querySelector('#mute').hidden")
+        await talking_page.until("received.some(({ session }) => session?.audio.input.turn_detection === null)")
+        await talking_page.run(key("keydown"))
+        await talking_page.until(f"{phase('hearing')} && {WORDS}.includes('Let go')")
+        await talking_page.run("new Promise((resolve) => setTimeout(resolve, 1500))")
+        await talking_page.run(key("keyup"))
+        turns = await talking_page.until(f"{TURNS}.includes('at the server') && {TURNS}")
         assert NAME in turns
         assert re.search(r"you spoke · 1\.[5-9] s", turns)
         assert [trace.status for trace in server.stages.traces] == ["completed"]
@@ -257,17 +257,17 @@ async def test_an_agent_that_was_chosen_answers(page: Page):
         assert await page.run("received.find(({ session }) => session).session.agent") == "number-taker"
 
 
-async def test_muted_nobody_is_heard(asking_page: Page):
+async def test_muted_nobody_is_heard(talking_page: Page):
     async with serving(NAME) as (_, url):
-        await opened(asking_page, url)
-        await asking_page.run(CALL)
-        await asking_page.until(phase("listening"))
-        await asking_page.run("document.querySelector('#mute').click()")
-        assert "You are muted" in await asking_page.run(WORDS)
-        await asking_page.run("new Promise((resolve) => setTimeout(resolve, 2200))")
-        assert await asking_page.run(TURNS) == ""
-        await asking_page.run("document.querySelector('#mute').click()")
-        await asking_page.until(f"{TURNS}.includes('you spoke')")
+        await opened(talking_page, url)
+        await talking_page.run(CALL)
+        await talking_page.until(phase("listening"))
+        await talking_page.run("document.querySelector('#mute').click()")
+        assert "You are muted" in await talking_page.run(WORDS)
+        await talking_page.run("new Promise((resolve) => setTimeout(resolve, 2600))")
+        assert await talking_page.run(TURNS) == ""
+        await talking_page.run("document.querySelector('#mute').click()")
+        await talking_page.until(f"{TURNS}.includes('you spoke')")
 
 
 async def test_a_full_server_is_told(page: Page):

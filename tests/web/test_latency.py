@@ -3,22 +3,21 @@
 import asyncio
 import json
 import random
+import shutil
+from pathlib import Path
 
 import pytest
 
 from agent.caller.peer import call
 from agent.engine.scripted import ScriptedEngine
 from agent.traces.recent import MOST
-from agent.traces.trace import Ear, Pause, Trace
+from agent.traces.trace import Decision, Ear, Pause, Trace
 from tests.serving import serving
 from tests.test_server import QUESTION
-from tests.web.browser import CHROMIUM, Page
-from tests.web.test_accessibility import AXE, findings
+from tests.web import pages
+from tests.web.browser import Browser, Page
 
-pytestmark = [
-    pytest.mark.browser,
-    pytest.mark.skipif(CHROMIUM is None, reason="Chromium is not installed (apt-get install chromium)"),
-]
+pytestmark = pages.BROWSER
 
 ROWS = "document.querySelectorAll('#turns .row:not([hidden])')"
 SHOWN = "document.querySelector('main').innerText"
@@ -45,9 +44,11 @@ def made_up(random, number, end, every=9.0):
         trace = Trace(f"call_{index // 40:06}", f"resp_{index}", "completed", marks, model="demo on cpu, float32")
         trace.agent = ("reception", "numbers", "translator")[index // 40 % 3]
         trace.wait, trace.end_of_turn = marks["turn_ended"] - zero, random.betavariate(8, 2)
-        trace.pauses = (Pause(zero, trace.wait, trace.end_of_turn, "anything"),)
+        decision = Decision(at=0.17, median=0.3, spread=0.6, evidence=random.gauss(1, 1), allowed=0.197)
+        trace.pauses = (Pause(zero, trace.wait, trace.end_of_turn, "anything", decision=decision),)
         if random.random() < 0.15:
-            trace.pauses = (Pause(zero - 1.4, 0.8, 0.2, "dictation", 0.6), *trace.pauses)
+            doubtful = Decision(at=0.19, median=0.48, spread=0.6, evidence=-1, allowed=0.197)
+            trace.pauses = (Pause(zero - 1.4, 0.8, 0.2, "dictation", 0.6, doubtful), *trace.pauses)
             trace.withdrawn = ({"started": zero - 1.2, "first_token": zero - 1.0, "done": zero - 0.8},)
         trace.tries, trace.hit = 1 + len(trace.withdrawn), random.random() < 0.7
         if random.random() < 0.1:
@@ -111,6 +112,37 @@ async def test_thousands_of_turns_make_few_rows_and_can_be_filtered_and_read_by_
         assert page.errors == []
 
 
+async def test_a_turn_is_heard_again_from_the_page_that_made_it_or_from_the_servers_recording(
+    page: Page, silent_browser: Browser, tmp_path: Path
+):
+    said = "document.querySelector('#detail .sound span').textContent"
+    listen = "document.querySelector('#detail .listen')"
+    async with pages.serving("I am Parley, a voice agent.", record=tmp_path / "calls", resume_seconds=0) as (
+        server,
+        url,
+    ):
+        async with silent_browser.tab(page) as chat:
+            await pages.opened(chat, url)
+            await chat.run("document.querySelector('#suggestions button').click()")
+            await chat.until("document.querySelectorAll('.replay').length === 1")
+            await page.command("Page.bringToFront")  # what is behind is not drawn
+            await page.open(f"{url}latency")
+            await page.until(f"{ROWS}.length === 1")
+            await page.run(f"{ROWS}[0].click()")
+            await page.run(f"{listen}.click()")
+            await page.until(f"{said} === 'From the page that made the call.' && {listen}.textContent === 'Stop'")
+            await page.run(f"{listen}.click()")
+            assert await page.run(f"{listen}.textContent") == "Hear it"
+        await pages.gone(server)
+        await page.run(f"{listen}.click()")
+        await page.until(f"{said}.includes('recording.') && {listen}.ariaPressed === 'true'")
+        await page.until(f"{listen}.ariaPressed === 'false'")
+        shutil.rmtree(tmp_path / "calls")
+        await page.run(f"{listen}.click()")
+        await page.until(f"{said}.includes('has no recording of this turn')")
+        assert page.errors == ["Failed to load resource: the server responded with a status of 404 (Not Found)"]
+
+
 async def test_what_came_meanwhile_is_shown_after_holding(page: Page):
     async with serving() as (server, url):
         await page.open(f"{url}/latency")
@@ -167,16 +199,3 @@ async def test_the_key_is_asked_for_and_taken_from_the_address(page: Page):
         await page.until("document.querySelector('#state').textContent.includes('#key=')")
         await page.run("location.hash = 'key=secret'")
         await page.until(LIVE)
-
-
-@pytest.mark.skipif(not AXE.exists(), reason="axe-core is not installed (npm ci in tests/web)")
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-async def test_a_page_full_of_turns_has_no_serious_finding(page: Page, scheme):
-    async with serving() as (server, url):
-        for trace in made_up(random.Random(5), 100, asyncio.get_running_loop().time()):
-            server.stages.traces.append(trace)
-        await page.command("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        await page.open(f"{url}/latency")
-        await page.until(count(100))
-        await page.run(f"{ROWS}[3].click()")
-        assert await findings(page) == []

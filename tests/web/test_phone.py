@@ -62,24 +62,24 @@ async def test_the_switch_changes_the_codec_of_the_call_that_is_up(page: Page):
         assert list(server.calls) == [call_id]
 
 
-async def test_on_hold_neither_hears_the_other(asking_page: Page):
+async def test_on_hold_neither_hears_the_other(talking_page: Page):
     async with serving("Hello.") as (server, url):
-        await opened(asking_page, f"{url}phone", READY)
-        await asking_page.run(CALL)  # without a number: the server itself
-        await asking_page.until(state("talking"))
-        await asking_page.run("document.querySelector('#hold').click()")
-        assert "On hold" in await asking_page.run(DISPLAY)
-        assert await asking_page.run("document.querySelector('#voice').muted")
-        await asking_page.run("new Promise((resolve) => setTimeout(resolve, 2200))")
-        assert not await asking_page.run("received.some(({ type }) => type === 'input_audio_buffer.speech_started')")
-        await asking_page.run("document.querySelector('#hold').click()")
-        await asking_page.until("received.some(({ type }) => type === 'input_audio_buffer.speech_started')")
-        assert not await asking_page.run("document.querySelector('#voice').muted")
+        await opened(talking_page, f"{url}phone", READY)
+        await talking_page.run(CALL)  # without a number: the server itself
+        await talking_page.until(state("talking"))
+        await talking_page.run("document.querySelector('#hold').click()")
+        assert "On hold" in await talking_page.run(DISPLAY)
+        assert await talking_page.run("document.querySelector('#voice').muted")
+        await talking_page.run("new Promise((resolve) => setTimeout(resolve, 2600))")
+        assert not await talking_page.run("received.some(({ type }) => type === 'input_audio_buffer.speech_started')")
+        await talking_page.run("document.querySelector('#hold').click()")
+        await talking_page.until("received.some(({ type }) => type === 'input_audio_buffer.speech_started')")
+        assert not await talking_page.run("document.querySelector('#voice').muted")
         # The phone tells what it measured, as the chat does.
         async with asyncio.timeout(15):
-            while not any(trace.ear for trace in server.stages.traces):
+            while not (measured := [trace for trace in server.stages.traces if trace.ear]):
                 await asyncio.sleep(0.05)
-        [trace] = server.stages.traces
+        [trace, *_] = measured
         assert {"spoken", "heard"} <= trace.marks.keys()
         assert trace.ear.jitter_buffer_ms > 0
 

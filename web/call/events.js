@@ -48,7 +48,8 @@
  *   | { type: 'output_audio_buffer.started' | 'output_audio_buffer.stopped' | 'output_audio_buffer.cleared',
  *       response_id: string }
  *   | { type: 'parley.words', response_id: string, words: Word[] }
- *   | { type: 'parley.trace', response_id: string, status: string, marks: Marks, heard: string, wait_ms?: number | null }
+ *   | { type: 'parley.trace', response_id: string, status: string, unasked?: boolean, marks: Marks, heard: string,
+ *       wait_ms?: number | null }
  *   | { type: 'parley.pong', client_ms: number, server_ms: number }
  *   | { type: 'error', error: { code?: string | null, message: string } }
  * )} ServerEvent

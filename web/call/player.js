@@ -3,6 +3,8 @@
  */
 
 export class Player {
+  /** What is being played. @type {string | null} */
+  playing = null;
   /** @type {AudioContext | null} */
   #context = null;
   #changed;
@@ -26,12 +28,17 @@ export class Player {
     source.connect(context.destination);
     source.start();
     this.#context = context;
-    this.#changed(name);
+    this.#tell(name);
   }
 
   stop() {
     void this.#context?.close();
     this.#context = null;
-    this.#changed(null);
+    this.#tell(null);
+  }
+
+  #tell(/** @type {string | null} */ playing) {
+    this.playing = playing;
+    this.#changed(playing);
   }
 }

@@ -53,7 +53,7 @@ export function answer(transcript, event) {
         ...turn,
         ...split(turn.said + turn.unheard, event.heard),
         shown: null,
-        marks: event.marks,
+        marks: event.unasked ? null : event.marks,
       }));
     default:
       return transcript;

@@ -1,10 +1,14 @@
 /**
- * One turn in full: the waterfall with all that was decided and tried before and beside it, and the figures in words.
+ * One turn in full: the waterfall with all that was decided and tried before and beside it, the figures in words, and its
+ * sound.
  *
  * @import { StageName, Turn } from './turns.js'
  */
 
-import { OUTCOMES, STAGES, clock } from './turns.js';
+import { Player } from '../call/player.js';
+import { find } from './listen.js';
+import { figure } from './pause.js';
+import { OUTCOMES, STAGES, clock, key } from './turns.js';
 
 const MARKS = /** @type {Record<string, string>} */ ({
   spoken: 'Last syllable, at the caller',
@@ -24,49 +28,81 @@ const MARKS = /** @type {Record<string, string>} */ ({
 /** The end of an answer lies seconds after its beginning, and would crush what the picture is about. */
 const AFTERWARDS = new Set(['overlap', 'interrupted', 'done']);
 
-const EXPECTED = /** @type {Record<string, string>} */ ({
-  dictation: 'a number or spelling was asked for',
-  yes_or_no: 'yes or no was asked for',
-});
+/** @type {Turn | null} */
+let shown = null;
+const player = new Player(() => document.querySelectorAll('#detail .listen').forEach(showPlaying));
 
 /**
  * @param {HTMLElement} panel
  * @param {Turn | null} turn
  */
 export function show(panel, turn) {
+  if (turn === shown) return; // what has the focus keeps it
+  if (!turn || !shown || key(turn) !== key(shown)) player.stop();
+  shown = turn;
   panel.hidden = !turn;
   if (!turn) return;
   panel.replaceChildren(
     node('h2', '', `${clock(turn.date)} · ${turn.call} · ${turn.response}`),
     headline(turn),
+    listen(turn),
     picture(turn),
+    pauses(turn),
     table('Marks, from the last syllable', Object.entries(turn.marks).map(([name, ms]) => [MARKS[name] ?? name, time(ms)])),
-    table('Decided', decided(turn)),
+    table('Prepared ahead', prepared(turn)),
     table('Sound', sound(turn)),
   );
 }
 
 /** @param {Turn} turn */
 function headline(turn) {
-  const text = turn.v2v_ms === null ? 'Never audible' : `${Math.round(turn.v2v_ms)} ms`;
-  const line = node('p', 'figure', text);
+  const silent = turn.unasked ? 'Said unasked' : 'Never audible';
+  const line = node('p', 'figure', turn.v2v_ms === null ? silent : `${Math.round(turn.v2v_ms)} ms`);
   const words = [turn.measured === 'ear' ? 'measured at both ends' : 'as the server sees it', OUTCOMES[turn.outcome] ?? ''];
   if (turn.over) words.push(`over budget by ${STAGES[/** @type {StageName} */ (turn.over)].toLowerCase()}`);
   line.append(node('small', '', words.filter(Boolean).join(' · ')));
   return line;
 }
 
+/** The button that plays the turn, and where its sound comes from or why there is none. */
+function listen(/** @type {Turn} */ turn) {
+  const line = node('p', 'sound', '');
+  const button = node('button', 'listen', '');
+  button.setAttribute('type', 'button');
+  showPlaying(button);
+  const said = node('span', '', 'Both sides, with the wait between them.');
+  said.setAttribute('role', 'status');
+  button.onclick = async () => {
+    if (player.playing) {
+      player.stop();
+      return;
+    }
+    said.textContent = 'Looking for its sound …';
+    const found = await find(turn);
+    if (!shown || key(shown) !== key(turn)) return;
+    said.textContent = 'missing' in found ? found.missing : `From ${found.from}.`;
+    if ('buffer' in found) player.play(key(turn), found.buffer);
+  };
+  line.append(button, ' ', said);
+  return line;
+}
+
+function showPlaying(/** @type {Element} */ button) {
+  button.setAttribute('aria-pressed', String(player.playing !== null));
+  button.textContent = player.playing ? 'Stop' : 'Hear it';
+}
+
 /** @param {Turn} turn */
-function decided(turn) {
+function pauses(turn) {
+  const section = node('section', 'pauses', '');
+  if (turn.pauses.length) section.append(node('h3', '', 'Is the turn over?'), ...turn.pauses.map(figure));
+  return section;
+}
+
+/** @param {Turn} turn */
+function prepared(turn) {
   /** @type {[string, string][]} */
-  const rows = turn.pauses.map(({ wait_ms, length_ms, end_of_turn, expected }) => {
-    const why = [
-      end_of_turn === null ? 'before the engine judged' : `${Math.round(100 * end_of_turn)} % sure of the end`,
-      EXPECTED[expected] ?? '',
-    ];
-    const then = length_ms === null ? 'ended the turn' : `the caller went on after ${length_ms} ms`;
-    return [`Wait of ${wait_ms} ms, ${why.filter(Boolean).join(', ')}`, then];
-  });
+  const rows = [];
   for (const marks of turn.withdrawn) {
     const length = (marks['done'] ?? 0) - (marks['started'] ?? 0);
     const reached = Object.keys(marks).filter((name) => name !== 'done').at(-1) ?? 'started';

@@ -6,10 +6,10 @@
  */
 
 import { authorization } from '../call/signalling.js';
-import { ceiling, draw } from './chart.js';
+import { ceiling, drawIncidents, drawPercentiles } from './chart.js';
 import { show as showDetail } from './detail.js';
 import { follow } from './feed.js';
-import { RANKS, overTime, summary } from './percentiles.js';
+import { RANKS, intervals, overTime, summary } from './percentiles.js';
 import { Rows } from './rows.js';
 import { OUTCOMES, STAGES, STAGE_NAMES, Turns, counts } from './turns.js';
 
@@ -23,6 +23,9 @@ const STATES = /** @type {Record<State, string>} */ ({
   lost: 'The server cannot be reached. Trying again …',
   locked: 'The server wants its key: open this page with #key=… at the end of its address.',
 });
+
+/** Where a turn that is chosen is shown below the list, as in latency.css. */
+const NARROW = matchMedia('(max-width: 60rem)');
 
 /** Turns that come within this long of one another are shown together. */
 const PATIENCE_MS = 200;
@@ -63,7 +66,8 @@ function show() {
   for (const rank of RANKS) element(rank).textContent = latency ? String(Math.round(latency[rank])) : '–';
   showCounts();
   showStages();
-  draw(/** @type {HTMLCanvasElement} */ (element('chart')), overTime(points(stage)), budget[stage]);
+  drawPercentiles(/** @type {HTMLCanvasElement} */ (element('chart')), overTime(points(stage)), budget[stage]);
+  drawIncidents(/** @type {HTMLCanvasElement} */ (element('incidents')), incidents());
   const scale = ceiling(Math.max(1.25 * (budget.voice_to_voice ?? 0), Math.min(latency?.p99 ?? 1000, 10_000)));
   rows.show(shown, scale, budget);
   element('scale').textContent = `0 to ${scale} ms`;
@@ -93,6 +97,17 @@ function showCounts() {
     loss: `${(100 * found.loss).toFixed(1)} %`,
   };
   for (const [id, text] of Object.entries(texts)) element(id).textContent = text;
+}
+
+/** What went wrong, over the same time as the percentiles. */
+function incidents() {
+  const bins = intervals(shown).map(({ from, to, items }) => ({ from, to, ...counts(items) }));
+  const row = (/** @type {string} */ name, /** @type {'falseStarts' | 'bargeIns' | 'underruns' | 'loss'} */ of, scale = 1, unit = '') => ({
+    name,
+    unit,
+    values: bins.map((bin) => ({ from: bin.from, to: bin.to, value: scale * bin[of] })),
+  });
+  return [row('False starts', 'falseStarts'), row('Barge-ins', 'bargeIns'), row('Underruns', 'underruns'), row('Loss', 'loss', 100, ' %')];
 }
 
 /** The table of stages, which also chooses what the chart shows. */
@@ -187,6 +202,9 @@ function bind() {
     if (!holding) held = [];
     take(holding ? [] : waiting);
   };
+  element('turns').addEventListener('click', () => {
+    if (NARROW.matches) element('detail').scrollIntoView({ block: 'nearest' });
+  });
   element('json').onclick = () => void save('json');
   element('csv').onclick = () => void save('csv');
   addEventListener('resize', () => plan());

@@ -40,15 +40,28 @@ export function summary(values) {
  * @returns {Interval[]}
  */
 export function overTime(points) {
-  const first = points[0]?.date ?? 0;
-  const span = (points.at(-1)?.date ?? 0) - first;
-  const count = Math.max(1, Math.min(MAX_INTERVALS, Math.floor(points.length / PER_INTERVAL)));
-  const length = span / count || 1;
-  /** @type {number[][]} */
-  const bins = Array.from({ length: count }, () => []);
-  for (const { date, value } of points) bins[Math.min(count - 1, Math.floor((date - first) / length))]?.push(value);
-  return bins.flatMap((values, index) => {
-    const found = summary(values);
-    return found ? [{ ...found, from: first + index * length, to: first + (index + 1) * length }] : [];
+  return intervals(points).flatMap(({ from, to, items }) => {
+    const found = summary(items.map(({ value }) => value));
+    return found ? [{ ...found, from, to }] : [];
   });
+}
+
+/**
+ * What has a date, in intervals of equal length from the first to the last.
+ *
+ * @template {{ date: number }} T
+ * @param {readonly T[]} dated  In order.
+ * @returns {{ from: number, to: number, items: T[] }[]}
+ */
+export function intervals(dated) {
+  const first = dated[0]?.date ?? 0;
+  const count = Math.max(1, Math.min(MAX_INTERVALS, Math.floor(dated.length / PER_INTERVAL)));
+  const length = ((dated.at(-1)?.date ?? 0) - first) / count || 1;
+  const made = Array.from({ length: count }, (_, index) => ({
+    from: first + index * length,
+    to: first + (index + 1) * length,
+    items: /** @type {T[]} */ ([]),
+  }));
+  for (const item of dated) made[Math.min(count - 1, Math.floor((item.date - first) / length))]?.items.push(item);
+  return made;
 }

@@ -202,6 +202,7 @@ function draw(bar, turn, scale, budget) {
 /** @param {Turn} turn */
 function remark(turn) {
   if (turn.outcome !== 'completed') return OUTCOMES[turn.outcome] ?? turn.outcome;
+  if (turn.unasked) return 'unasked';
   if (turn.over) return STAGES[/** @type {StageName} */ (turn.over)].toLowerCase();
   return '';
 }

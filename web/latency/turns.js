@@ -3,17 +3,24 @@
  *
  * @typedef {'silence' | 'hearing' | 'first_word' | 'first_clause' | 'voice' | 'sending' | 'network'} StageName
  *
+ * @import { Decision } from './probability.js'
+ *
+ * @typedef {{
+ *   start: number, wait_ms: number, length_ms: number | null, end_of_turn: number | null, expected: string,
+ *   decision: Decision | null,
+ * }} Pause  `length_ms`: after so long the caller went on; null: it ended the turn. `decision`: null of a fixed wait.
+ *
  * @typedef {{
  *   date: number, call: string, response: string, agent: string, model: string, voice: string,
- *   status: string, outcome: string, measured: 'ear' | 'server', v2v_ms: number | null, over: StageName | null,
+ *   status: string, outcome: string, unasked: boolean, measured: 'ear' | 'server', v2v_ms: number | null, over: StageName | null,
  *   stages: Partial<Record<StageName, number>>,
  *   marks: Record<string, number>,
  *   wait_ms: number | null, end_of_turn: number | null, tries: number, hit: boolean, saved_ms: number,
- *   pauses: { start: number, wait_ms: number, length_ms: number | null, end_of_turn: number | null, expected: string }[],
+ *   speech_ms: number | null, pauses: Pause[],
  *   withdrawn: Record<string, number>[],
  *   ear: Record<string, number | null> | null,
  *   media: Record<string, number>,
- * }} Turn  As `/traces` gives it; times in milliseconds from the caller's last syllable, `date` in seconds since 1970.
+ * }} Turn  As `/traces` gives it. `unasked`: a greeting or a reminder, which nobody waited for. Times in milliseconds from the caller's last syllable, `date` in seconds since 1970.
  *
  * @typedef {{ call: string, agent: string, model: string, outcome: string }} Filter  Empty: any.
  * @typedef {Partial<Record<StageName | 'voice_to_voice', number>>} Budget  Milliseconds.
@@ -107,7 +114,8 @@ export class Turns {
  */
 export function sentence(turn) {
   const parts = [];
-  if (turn.v2v_ms === null) parts.push('never audible');
+  if (turn.unasked) parts.push('said unasked');
+  else if (turn.v2v_ms === null) parts.push('never audible');
   else parts.push(`${Math.round(turn.v2v_ms)} milliseconds ${turn.measured === 'ear' ? 'at the ear' : 'at the server'}`);
   if (turn.over) parts.push(`over budget, by ${STAGES[turn.over].toLowerCase()}`);
   if (turn.outcome !== 'completed') parts.push(OUTCOMES[turn.outcome] ?? turn.outcome);

@@ -235,10 +235,14 @@ def test_rows_in_a_padded_batch_are_those_that_inference_computes(folder: Path, 
     data = DataSettings.model_validate({"manifest": "m", "form": "noise"})
     composer = Composer(tokenizer, config, corpus.settings(folder))
     made = [composer(Record(str(index), folder / f"{index}.wav"), data) for index in range(6)]
+    made = [made[index] for index in (3, 0, 5, 1, 4, 2)]
     model = load(whole, dtype="float32")
     student = Student(network_of(load(whole, dtype="float32")), LossSettings())
+    batch = collate([Drawn(example, []) for example in made])
+    assert [index for group in batch.alike for index in group] == [1, 3, 5, 0, 4, 2]  # by length
+    assert len(batch.alike) == 4
     with torch.no_grad():
-        together = student._hear(collate([Drawn(example, []) for example in made]))
+        together = student._hear(batch)
     alone = [model.project(model.encode(example.sounds[0].mel)) for example in made]
     assert [len(rows) for rows in alone] == [example.sounds[0].count for example in made]
     assert torch.allclose(together, torch.cat(alone), atol=1e-4)
