@@ -41,22 +41,24 @@ TEXT = TextConfig(
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the stage: its steps, its learning rates, and the mixes that it draws from in turn."""
+    """A part of the stage: its steps, its learning rates, the mixes that it draws from in turn, and how long conversations are."""
 
     name: str
     steps: int
     muon: float
     adamw: float
     mixes: tuple[Mix, ...]
+    counts: tuple[int, ...]  # turns, of which a block of batches draws one
 
 
 COPIED = Mix(  # copying takes most of the time, so it gets most of the examples
     weights={"digits": 40, "phone": 30, "sum": 6, "difference": 6, "light": 5, "timer": 5, "repeat": 4, "recall": 4},
     tasks={"talk": 70, "transcribe": 24, "German": 3, "Spanish": 3},
 )
-WORDS = Part("words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED))  # after it the embeddings stay as they are
-LANGUAGE = Part("language", 3500, 0.015, 1e-3, (Mix(), COPIED))
-COUNTS = (1, 2, 1, 3, 2, 6)  # turns of the conversations of a block
+WORDS = Part(
+    "words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED), (1, 2, 1, 3, 2, 6)
+)  # then the embeddings stay as they are
+LANGUAGE = Part("language", 3500, 0.015, 1e-3, (Mix(), COPIED), (1, 2, 1, 3, 1, 2, 1, 8))
 SINGLE = 700  # steps at first in which every conversation is one turn
 RAMP = 1000  # steps at first in which noise grows
 BATCH = 72  # conversations of one turn; of more turns proportionally fewer
@@ -156,7 +158,7 @@ def draw_rows(part: Part, step: int, chat: Chat) -> list[Row]:
     block, share = divmod(step, SORTED)
     rng = Random(f"{part.name} {block}")
     mix = part.mixes[block % len(part.mixes)]
-    count = 1 if part is WORDS and step < SINGLE else rng.choice(COUNTS)
+    count = 1 if part is WORDS and step < SINGLE else rng.choice(part.counts)
     size = BATCH * 2 // (1 + count)
     rows = [text_row(*draw_conversation(mix, count, rng), chat, rng) for _ in range(size * SORTED)]
     rows.sort(key=lambda row: len(row.ids))
