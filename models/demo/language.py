@@ -21,7 +21,7 @@ from models.decoder import LanguageModel
 from models.demo.conversation import Mix, draw_conversation
 from models.demo.noise import Unsure, find_confusions
 from models.demo.speech import pronounce
-from models.demo.tokens import IGNORED, VOCABULARY, Chat, Row, spoken_words, text_row, train_tokenizer
+from models.demo.tokens import IGNORED, PLACES, VOCABULARY, Chat, Row, spoken_words, text_row, train_tokenizer
 from models.demo.training import Run, train
 
 TEXT = TextConfig(
@@ -55,10 +55,25 @@ COPIED = Mix(  # copying takes most of the time, so it gets most of the examples
     weights={"digits": 40, "phone": 30, "sum": 6, "difference": 6, "light": 5, "timer": 5, "repeat": 4, "recall": 4},
     tasks={"talk": 70, "transcribe": 24, "German": 3, "Spanish": 3},
 )
+LEARNT = Mix(  # with more of what is learnt by heart and of words to write down
+    weights={
+        "digits": 30,
+        "phone": 24,
+        "sum": 14,
+        "difference": 14,
+        "light": 3,
+        "timer": 5,
+        "time": 3,
+        "date": 4,
+        "repeat": 2,
+        "recall": 2,
+    },
+    tasks={"talk": 64, "transcribe": 30, "German": 3, "Spanish": 3},
+)
 WORDS = Part(
     "words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED), (1, 2, 1, 3, 2, 6)
 )  # then the embeddings stay as they are
-LANGUAGE = Part("language", 3500, 0.015, 1e-3, (Mix(), COPIED), (1, 2, 1, 3, 1, 2, 1, 8))
+LANGUAGE = Part("language", 3500, 0.015, 1e-3, (Mix(), LEARNT), (1, 2, 1, 3, 1, 2, 1, 8))
 SINGLE = 700  # steps at first in which every conversation is one turn
 RAMP = 1000  # steps at first in which noise grows
 BATCH = 72  # conversations of one turn; of more turns proportionally fewer
@@ -94,7 +109,7 @@ def train_language_model(folder: Path) -> LanguageModel:
 
 
 class Reader(nn.Module):
-    """The language model in training, with a head that tells, half-way up, which digit of a string a position is about.
+    """The language model in training, with a head that tells, half-way up, which digit or word of several a position is about.
 
     Copying needs that count, and learns it slowly from answers alone. The head is dropped afterwards.
     """
@@ -102,7 +117,7 @@ class Reader(nn.Module):
     def __init__(self, model: LanguageModel, chat: Chat) -> None:
         super().__init__()
         self.model = model
-        self.places = nn.Linear(TEXT.width, Mix().digits)
+        self.places = nn.Linear(TEXT.width, PLACES)
         self._chat = chat
         self._halfway: Tensor | None = None
         model.model.layers[TEXT.layers // 2].register_forward_hook(self._keep)

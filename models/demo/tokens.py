@@ -7,13 +7,23 @@ all others, `<|word|>` for a word that has no token of its own, `<|noise|>` for 
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from random import Random
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
 from models.demo import functions, rules, unknown
-from models.demo.conversation import INTERRUPTED, NOT_UNDERSTOOD, TALK, Mix, Setting, Turn, draw_conversation
+from models.demo.conversation import (
+    INTERRUPTED,
+    NOT_UNDERSTOOD,
+    TALK,
+    TRANSCRIBE,
+    Mix,
+    Setting,
+    Turn,
+    draw_conversation,
+)
 from models.demo.phrases import PHRASES
 from models.demo.utterances import FIXED, WORDLESS, Utterance, draw_utterance, typed
 
@@ -65,6 +75,7 @@ TEMPLATE = """\
 {%- endif -%}
 """
 IGNORED = -100  # label of positions that are not answers
+PLACES = 16  # digits or words that are counted at most
 NOISE_READ = f"Answer with exactly {rules.NOISE} and with nothing else."  # what `models train` has the teacher read
 
 
@@ -134,7 +145,7 @@ class Row:
     """One conversation as tokens. `labels` holds the answers' tokens and IGNORED; `spoken` lists [start, end) of audio.
 
     `places` says at a digit of the caller which one of the string it is (from 0), and just before a digit of the
-    answer which one comes now; IGNORED elsewhere. `over` says of the last position of a spoken turn whether the caller
+    answer which one comes now; of what is written down it counts all words; IGNORED elsewhere. `over` says of the last position of a spoken turn whether the caller
     has finished.
     """
 
@@ -154,6 +165,7 @@ class Chat:
         self.begin, self.end, self.audio = ids["<|begin_of_text|>"], ids["<|eot_id|>"], ids["<|audio|>"]
         self.pause, self.unknown_word, self.noise = ids["<|pause|>"], ids["<|word|>"], ids["<|noise|>"]
         digits = {*rules.DIGITS, *"0123456789"}
+        self.words = {index for token, index in tokenizer.get_vocab().items() if token.startswith("Ġ")}
         self.digits = {index for word, index in tokenizer.get_vocab().items() if word.lstrip("Ġ").lower() in digits}
 
     def encode(self, text: str) -> list[int]:
@@ -203,9 +215,9 @@ class _Writer:
             self._spoken.append((at.start, at.stop))
             self._over += [(at.stop - 1, utterance.over)] if utterance.words else []
         self.add([chat.end])
-        counts = utterance.kind in ("digits", "phone", "correction") and setting.task == TALK
-        if counts:
-            self._count((position, self._ids[position]) for position in at)
+        counted = self._counted(utterance, setting)
+        first = () if is_audio or counted is not chat.words else (at.start,)  # of what is typed no space tells it
+        self._count(sorted({*first, *(position for position in at if self._ids[position] in counted)}))
         if not utterance.over and utterance.kind != "phone":
             return
         if turn.call:
@@ -214,16 +226,20 @@ class _Writer:
             self.add([*chat.head("ipython", turn.result), chat.end])
         self.add(chat.head("assistant"))
         answer = self.add([*chat.encode(turn.said), chat.end], labelled=turn.heard is None)
-        if counts:
-            self._count((position - 1, self._ids[position]) for position in answer)
+        self._count(position - 1 for position in answer if self._ids[position] in counted)
 
     def finish(self) -> Row:
         places = [self._places.get(at, IGNORED) for at in range(len(self._ids))]
         return Row(self._ids, self._labels, self._spoken, places, self._over)
 
-    def _count(self, tokens: Iterable[tuple[int, int]]) -> None:
-        digits = [at for at, token in tokens if token in self._chat.digits]
-        self._places |= {at: place for place, at in enumerate(digits)}
+    def _counted(self, utterance: Utterance, setting: Setting) -> AbstractSet[int]:
+        """Say which tokens are counted."""
+        if setting.task == TRANSCRIBE and utterance.words:
+            return self._chat.words
+        return self._chat.digits if utterance.kind in ("digits", "phone", "correction") else frozenset()
+
+    def _count(self, positions: Iterable[int]) -> None:
+        self._places |= dict(zip(positions, range(PLACES), strict=False))
 
 
 def place_words(tokens: Sequence[int], ends: Sequence[float], slots: int, pause: int) -> list[int]:

@@ -8,7 +8,7 @@ import torch
 
 from models.chat import ChatTemplate
 from models.demo import functions
-from models.demo.conversation import Mix, Setting, Turn, converse, draw_conversation
+from models.demo.conversation import TRANSCRIBE, Mix, Setting, Turn, converse, draw_conversation
 from models.demo.noise import NEIGHBOURS, Unsure, find_confusions
 from models.demo.tokens import (
     IGNORED,
@@ -132,6 +132,21 @@ def test_places_count_the_digits_of_question_and_answer(chat):
     assert asked == [chat.word(w) for w in ("five", "five", "one", "two")]
     ahead = [row.ids[at + 1] for at, place in enumerate(row.places) if place != IGNORED][4:]
     assert [chat.tokenizer.decode([token]).strip().lower() for token in ahead] == ["five", "five", "one", "two"]
+
+
+def test_places_count_all_words_that_are_written_down(chat):
+    setting = Setting(TRANSCRIBE, opening=(("system", "Repeat exactly what was said."),))
+    said = Utterance("unclear", "the door is red")
+    turns = converse([said], setting, Random(0))
+    spoken = [chat.pause, chat.word("the"), chat.word("door"), chat.pause, chat.word("is"), chat.word("red")]
+    row = chat.row(turns, [spoken], [True], setting)
+    told = [(place, at) for at, place in enumerate(row.places) if place != IGNORED]
+    assert [place for place, _ in told] == [0, 1, 2, 3] * 2
+    words = [chat.word(word) for word in said.words.split()]
+    assert [row.ids[at] for _, at in told[:4]] == words
+    assert [row.ids[at + 1] for _, at in told[4:]] == words
+    row = chat.row(turns, [chat.encode(said.words)], [False], setting)
+    assert [place for place in row.places if place != IGNORED] == [0, 1, 2, 3] * 2
 
 
 @pytest.mark.parametrize(
