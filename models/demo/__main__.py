@@ -17,7 +17,7 @@ import torch
 from models.demo.adapter import train_adapter
 from models.demo.dialogues import write_dialogues
 from models.demo.encoder import train_encoder
-from models.demo.evaluate import cases, evaluate, read, table, write_report
+from models.demo.evaluate import REPORT, cases, evaluate, read, table, write_report
 from models.demo.export import CHECKPOINT, assemble, read_network, write_checkpoint
 from models.demo.judge import Judge
 from models.demo.language import build_tokenizer, train_language_model
@@ -73,7 +73,9 @@ def distil(build: Path, shards: Sequence[Path]) -> None:
 
 
 def finish(build: Path, out: Path, chat: Chat) -> None:
-    """Write the distilled model as the checkpoint, and measure what was written."""
+    """Write the distilled model as the checkpoint, and measure what was written, unless it was measured already."""
+    if (build / REPORT).exists():
+        return
     network = read_network(build / "distil" / "model")
     write_checkpoint(out, network, chat)
     judge = Judge(network, chat)

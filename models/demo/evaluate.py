@@ -25,6 +25,7 @@ from models.demo.utterances import Utterance, draw_digits, draw_utterance, spell
 from models.demo.voices import HELD_OUT
 from models.demo.wordings import NEW_WORDINGS
 
+REPORT = "evaluation.md"  # in the build folder
 Answers = dict[str, list[bool]]
 Say = Callable[[Utterance, Random], Clip | None]
 CALL = Channel()
@@ -171,5 +172,5 @@ def write_report(folder: Path, measured: dict[str, Answers], more: Iterable[str]
     """Print the table and further lines, and keep them beside the other results."""
     lines = [*table(measured), "", *more]
     print("\n".join(lines), flush=True)
-    (folder / "evaluation.md").write_text("\n".join(lines) + "\n")
     (folder / "evaluation.json").write_text(json.dumps(measured))
+    (folder / REPORT).write_text("\n".join(lines) + "\n")
