@@ -7,7 +7,7 @@ it for 9 s; then it ends, or waits for the caller where he may come back.
 import asyncio
 from typing import Protocol
 
-from aiortc import InvalidStateError, RTCDataChannel, RTCIceCandidate, RTCPeerConnection
+from aiortc import RTCDataChannel, RTCPeerConnection
 from aiortc.rtp import RtpPacket
 
 from agent.edge.channel import EventChannel
@@ -54,6 +54,8 @@ class Connections:
         self._watch: Watch | None = None
         self._patience: asyncio.TimerHandle | None = None
         """Waits for the caller to come back."""
+        self.newest: Link | None = None
+        """The one that was answered last."""
         self._loop = asyncio.get_running_loop()
         self._closing: set[asyncio.Task[None]] = set()
         self._ended = False
@@ -79,16 +81,9 @@ class Connections:
                 self._drop(link)
         if not answered:
             raise OfferError("The call is over.")
+        self.newest = link
         self._expect(link)
         return sdp
-
-    async def add_candidate(self, candidate: RTCIceCandidate) -> None:
-        """Where else the caller may be reached, who was answered last. Raises OfferError when the answer has no such section."""
-        if link := self._next or self._used:
-            try:
-                await link.connection.addIceCandidate(candidate)
-            except (ValueError, InvalidStateError) as error:
-                raise OfferError(f"The candidate cannot be taken: {error}.") from error
 
     def end(self) -> None:
         """Wait for nobody."""

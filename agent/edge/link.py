@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiortc import (
     InvalidStateError,
     RTCConfiguration,
+    RTCIceCandidate,
     RTCIceServer,
     RTCIceTransportPolicy,
     RTCPeerConnection,
@@ -109,6 +110,13 @@ class Link:
         section = audio(SessionDescription.parse(connection.localDescription.sdp))
         self.track.encode_as(BY_NAME[section.rtp.codecs[0].mimeType.lower()])
         self.events = {codec.payloadType or 0 for codec in section.rtp.codecs if codec.mimeType.lower() == MIME_TYPE}
+
+    async def add(self, candidate: RTCIceCandidate) -> None:
+        """Where else the caller may be reached. Raises OfferError when there is no such section."""
+        try:
+            await self.connection.addIceCandidate(candidate)
+        except (ValueError, InvalidStateError) as error:
+            raise OfferError(f"The candidate cannot be taken: {error}.") from error
 
     async def close(self) -> None:
         """Close the connection; not to be cancelled, because aiortc then leaves sockets and tasks behind."""
