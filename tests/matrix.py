@@ -31,8 +31,9 @@ HEAD = """# The OpenAI Realtime protocol in Parley
 Made from the code by `python -m tests.matrix`; a test fails when it is out of date. [README](../README.md) ·
 [configuration](configuration.md)
 
-Give a client the base URL `http://127.0.0.1:8080/v1` and any key (with `PARLEY_KEY` set: that one). These run against the server in
-[tests/clients](../tests/clients), unmodified:
+Give a client the base URL `http://127.0.0.1:8080/v1` and any key (with `PARLEY_KEY` set: that one). In [tests/clients](../tests/clients)
+these talk to it, unmodified: they type, speak, are answered right, interrupt, run a function and hang up. The demo checkpoint answers; only
+the calls of functions and the transcripts are scripted, which it never learnt.
 
 | client | over | test |
 | --- | --- | --- |
