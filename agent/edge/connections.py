@@ -13,6 +13,7 @@ from aiortc.rtp import RtpPacket
 from agent.edge.channel import EventChannel
 from agent.edge.link import Link, Reach
 from agent.edge.microphone import Microphone
+from agent.edge.restart import restarts
 from agent.edge.resume import Tokens
 from agent.edge.sdp import OfferError, checked
 from agent.edge.speaker import PacedSpeaker
@@ -51,6 +52,8 @@ class Connections:
         """None before the first is up, and while the caller is lost."""
         self._next: Link | None = None
         """The one that is to take its place."""
+        self._lost = ""
+        """The last offer of the connection that was lost last."""
         self._watch: Watch | None = None
         self._patience: asyncio.TimerHandle | None = None
         """Waits for the caller to come back."""
@@ -61,8 +64,15 @@ class Connections:
         self._ended = False
 
     async def answer(self, offer: str, reach: Reach) -> str:
-        """Answer the call's first offer, or that of a caller who comes back. Raises OfferError and NoPortError; the call is as before."""
+        """Answer the call's first offer, or that of a caller who comes back, or who asks for another path on the connection in use.
+
+        Raises OfferError and NoPortError; the call is as before.
+        """
         text = checked(offer, reach.codecs)
+        if self._used and self._used.restarted_by(text):
+            return await self._used.restart(text, reach)
+        if restarts(text, self._lost):
+            raise OfferError("The connection that is to be restarted is gone. Come back with a new one.")
         connection = RTCPeerConnection(reach.configuration)
         link = Link(connection, lambda: self._call.speaker.pull() if self._used is link else None, self.sent)
         connection.on("datachannel", lambda channel: self._attach(link, channel))
@@ -161,7 +171,7 @@ class Connections:
 
     def _lose(self, link: Link) -> None:
         """The connection in use is no more, and nothing counts that left over it after the caller's last sign."""
-        self._used = None
+        self._used, self._lost = None, link.offered
         if self._watch:
             self._watch.stop()
         self._call.speaker.hold(link.reached)
