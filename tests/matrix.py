@@ -43,6 +43,9 @@ the calls of functions and the transcripts are scripted, which it never learnt.
 | @openai/agents-realtime, @pipecat-ai/client-js with small-webrtc-transport | WebRTC | [test_browser.py](../tests/clients/test_browser.py) |
 | pipecat-ai's `OpenAIRealtimeLLMService` | WebSocket | [test_pipecat.py](../tests/clients/test_pipecat.py) |
 
+Pipecat's clients with small-webrtc-transport take the address `http://127.0.0.1:8080/api/offer` (`webrtcRequestParams.endpoint`) and speak
+RTVI; their `requestData` may be `{"session": …}`, a session as below.
+
 What is other than at OpenAI: any model's name means the one that is loaded. A voice may change between answers. Calls of functions that
 the server runs itself (`tools` in the configuration) are shown as items, and the client has nothing to do. A key may begin so many
 requests and send so many events in a minute, and have so many calls (`key_requests`, `key_events`, `key_calls`): 429 with `Retry-After`,
