@@ -210,10 +210,12 @@ export class Call {
   /** @param {Sound} sound */
   #hear(sound) {
     this.#listener.sound(sound);
-    const wait = this.#ear.hear(sound);
-    if (!wait) return;
-    this.#listener.wait(wait);
-    void this.#report(wait);
+    for (const levels of this.#meter?.fine(sound) ?? []) {
+      const wait = this.#ear.hear(levels, this.#meter?.quantum ?? 0);
+      if (!wait) continue;
+      this.#listener.wait(wait);
+      void this.#report(wait);
+    }
   }
 
   /**
