@@ -56,7 +56,7 @@ async def received(question: str, seed: int):
     return np.concatenate([frame.samples for frame in frames]), network.lost
 
 
-@pytest.mark.parametrize(("seed", "question"), enumerate(QUESTIONS, start=1))
+@pytest.mark.parametrize(("seed", "question"), list(enumerate(QUESTIONS, start=1)))
 async def test_a_question_is_answered_right_at_ten_per_cent_of_loss(question, seed, demo):
     samples, lost = await received(question, seed)
     assert lost >= 3
