@@ -119,7 +119,8 @@ def dbfs(samples: Samples) -> float:
     """Level of [n] samples relative to full scale, in decibels; -96 for silence (16-bit quantisation floor)."""
     if samples.size == 0:
         return -96.0
-    power = float(np.mean(np.square(samples, dtype=np.float64)))
+    scaled = samples.astype(np.float32)
+    power = float(scaled @ scaled) / samples.size
     return max(-96.0, 10 * float(np.log10(max(power, 1e-9) / 32768.0**2)))
 
 

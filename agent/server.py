@@ -45,9 +45,6 @@ from agent.vad import VAD
 HANG_UP_SECONDS = 5.0
 """Longest wait for the calls to end when the server stops."""
 
-RETRY_SECONDS = 5
-"""When a caller whom a full server refused is told to try again."""
-
 _log = logging.getLogger(__name__)
 
 
@@ -98,8 +95,7 @@ class Server:
         """Keep room for a call that is about to begin. Raises HTTPServiceUnavailable when there is none."""
         if len(self.calls) + self._beginning >= self.settings.max_calls:
             raise web.HTTPServiceUnavailable(
-                text=f"The server is full: it takes {self.settings.max_calls} calls. Try again later.",
-                headers={"Retry-After": str(RETRY_SECONDS)},
+                text=f"The server is full: it takes {self.settings.max_calls} calls. Try again later."
             )
         self._beginning += 1
         try:

@@ -265,6 +265,7 @@ def turn_settings(session: SessionObject, configured: TurnSettings) -> TurnSetti
                 configured,
                 adaptive=True,
                 patience=factor * configured.patience,
+                min_silence=factor * configured.min_silence,
                 max_silence=factor * configured.max_silence,
             )
         case None:

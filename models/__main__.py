@@ -75,6 +75,8 @@ def _parser() -> argparse.ArgumentParser:
     bench.add_argument("--threads", type=int, help="of the CPU; by default torch's own choice")
     bench.add_argument("--rounds", type=int, default=3, help="measurements of each figure")
     bench.add_argument("--conversations", type=int, nargs="+", default=[1, 2, 4, 8, 16, 32, 64], help="in flight")
+    bench.add_argument("--talking", type=int, help="conversations that talk in turn; by default 32, on a CPU 4")
+    bench.add_argument("--quantize", choices=quantize.CHOICES, help="weight-only, for the language model")
     bench.add_argument("--json", action="store_true", help="one object, of medians")
     train = commands.add_parser("train", parents=[towers], help="distil a language model into a projector that hears")
     train.add_argument("config", type=Path, help="TOML file; models/distill holds some")
@@ -173,9 +175,14 @@ def _bench(options: argparse.Namespace) -> None:
     if options.threads:
         torch.set_num_threads(options.threads)
     device = torch.device(options.device)
-    counts = tuple(options.conversations)
     setting = bench.Setting(
-        options.shape, device, choose_dtype(options.dtype, device), options.rounds, conversations=counts
+        options.shape,
+        device,
+        choose_dtype(options.dtype, device, options.quantize),
+        options.rounds,
+        conversations=tuple(options.conversations),
+        talking=options.talking or (4 if device.type == "cpu" else 32),
+        quantize=options.quantize,
     )
     report = bench.measure(setting)
     if options.json:

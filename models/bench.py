@@ -15,14 +15,20 @@ import psutil
 import torch
 
 from models import memory, rivals, shapes
+from models import quantize as quantisation
+from models.attention import kept_dtype
 from models.engine import Engine, Limits
-from models.features import RATE, log_mel
+from models.features import RATE, compress, log_energies, log_mel
 from models.request import Options, Request
+from models.ultravox import convolved
 
 PROMPT = 200  # tokens before each answer, where tokens per second are measured
 CONVERSATIONS = (1, 2, 4, 8, 16, 32, 64)
 SECONDS = (1, 5, 15)
 HISTORIES = (0, 1000, 4000)
+HEARD = 4.7  # seconds of a turn of 5 that were heard before, where that is measured
+TURN = 8.0  # seconds from the end of a conversation's turn to the end of its next, where several talk
+ANSWER = 60  # tokens of each answer there, about 15 s of speech: more than is said
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +41,8 @@ class Setting:
     rounds: int = 3
     tokens: int = 32
     conversations: tuple[int, ...] = CONVERSATIONS
+    talking: int = 4
+    quantize: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,19 +63,31 @@ Report = dict[str, Figure]
 
 
 def measure(setting: Setting) -> Report:
-    """Measure everything; gives figures by name, in the order to print them in."""
+    """Measure everything; gives figures by name, in the order to print them in. Raises CheckpointError as loading does."""
+    quantisation.check(setting.quantize, setting.dtype)
     torch.manual_seed(0)
     model = shapes.build(setting.shape, setting.device, setting.dtype)
-    least = rivals.token_seconds(model.language_model, PROMPT + setting.tokens // 2)
+    roofline = rivals.Roofline.of(model.language_model, PROMPT + setting.tokens // 2, setting.quantize)
     generate = rivals.Generate(model.language_model)
+    if setting.quantize:
+        quantisation.quantise(model.language_model, setting.quantize)
     fits = memory.conversations(
-        model.config.text, model.dtype, min(model.window, Limits().capacity), memory.available(model.device)
+        model.config.text,
+        kept_dtype(model.dtype, model.device),
+        min(model.window, Limits().capacity),
+        memory.available(model.device),
     )
-    engine = Engine(model, Limits(conversations=min(max(setting.conversations), fits)))
-    bench = Bench(engine, setting.rounds, setting.tokens)
+    most = max(*setting.conversations, setting.talking)
+    bench = Bench(Engine(model, Limits(conversations=min(most, fits))), setting.rounds, setting.tokens)
     report = bench.stages() | bench.speeds(generate, [n for n in setting.conversations if n <= fits])
-    report["roofline_share"] = Figure(tuple(value * least for value in report["tokens_per_s_1"].values))
-    return report | bench.first_tokens()
+    speed = report["tokens_per_s_1"].values
+    report["per_token_ms"] = Figure(tuple(1000 / value for value in speed))
+    report["roofline_per_token_ms"] = Figure((1000 * roofline.seconds,))
+    report["roofline_share"] = Figure(tuple(value * roofline.seconds for value in speed))
+    report["bandwidth_gb_s"] = Figure((roofline.bytes_per_s / 1e9,))
+    report["peak_tflop_s"] = Figure((roofline.operations_per_s / 1e12,))
+    report |= bench.first_tokens()
+    return report | bench.talking(min(setting.talking, fits))
 
 
 class Bench:
@@ -84,11 +104,16 @@ class Bench:
         model, rounds = self._engine.model, self._rounds
         device = model.device
         wave = torch.from_numpy(self._audio(5)).float().to(model.device) / 32768
-        mel = log_mel(wave, model.config.audio.mels)
-        encoded = model.encode(mel)
+        mels, held = model.config.audio.mels, int(HEARD * RATE)
+        mel, heard = log_mel(wave, mels), log_energies(wave[:held], mels)
+        frames = model.convolve(mel)
+        encoded, known = model.attend(frames), frames[: convolved(heard.shape[1] - 1)]
         return {
-            "mel_ms": timed(lambda: log_mel(wave, model.config.audio.mels), rounds, device),
-            "encoder_ms": timed(lambda: model.encode(mel), rounds, device),
+            "mel_ms": timed(lambda: log_mel(wave, mels), rounds, device),
+            "mel_more_ms": timed(lambda: compress(log_energies(wave, mels, heard, held)), rounds, device),
+            "convolutions_ms": timed(lambda: model.convolve(mel), rounds, device),
+            "convolutions_more_ms": timed(lambda: model.convolve(mel, known), rounds, device),
+            "encoder_layers_ms": timed(lambda: model.attend(frames), rounds, device),
             "projector_ms": timed(lambda: model.project(encoded), rounds, device),
             "prefill_1000_ms": Figure(tuple(self._first_token(self._chat(1000)) for _ in range(rounds))),
             "memory_mb": Figure((used(device) / 1e6,)),
@@ -123,10 +148,51 @@ class Bench:
                 name = f"{seconds}s_{history}"
                 for kind, values in zip(("ttft_nothing", "ttft_tape", "ttft_speculated"), times, strict=True):
                     report[f"{kind}_{name}_ms"] = Figure(values)
+        report |= self._growing()
         with_tape, without = (report[f"ttft_{kind}_5s_1000_ms"].values for kind in ("tape", "nothing"))
         report["ttft_tape_ratio"] = Figure(tuple(a / b for a, b in zip(with_tape, without, strict=True)))
         report["rewind_ms"] = self._rewind()
         return report
+
+    def talking(self, count: int) -> Report:
+        """Time first tokens while so many conversations talk in turn: 5 s each, on 300 tokens, every `TURN` seconds."""
+        chats = [self._chat(300) for _ in range(count)]
+        for chat in chats:
+            self._run(self._engine.ask([*chat, {"role": "user", "content": "b"}], (), Options(0)))
+        due = [TURN * number / count for number in range(count * self._rounds)]
+        asked: dict[Request, float] = {}
+        times: list[float] = []
+        started = perf_counter()
+        while due or not self._engine.idle:
+            now = perf_counter() - started
+            while due and due[0] <= now:
+                turn = [*chats[len(due) % count], {"role": "user", "content": "<|audio|>"}]
+                asked[self._engine.ask(turn, (self._audio(5),), Options(ANSWER))] = due.pop(0)
+            self._engine.step()
+            begun = [request for request in asked if request.made]
+            times += [1000 * (perf_counter() - started - asked.pop(request)) for request in begun]
+        ordered = sorted(times)
+        name = f"ttft_{count}_talking"
+        return {
+            f"{name}_ms": Figure(tuple(ordered)),
+            f"{name}_p95_ms": Figure((ordered[min(len(ordered) - 1, int(0.95 * len(ordered)))],)),
+        }
+
+    def _growing(self) -> Report:
+        """Time hearing 5 s of a turn that is not over, for the first time and after most of it was heard."""
+        figures: dict[str, list[float]] = {"hear_5s_ms": [], "hear_more_5s_ms": []}
+        for _ in range(self._rounds):
+            turn, audio = [{"role": "user", "content": "<|audio|>"}], self._audio(5)
+            figures["hear_5s_ms"].append(self._hearing(turn, self._audio(5)))
+            self._hearing(turn, audio[: int(HEARD * RATE)])
+            figures["hear_more_5s_ms"].append(self._hearing(turn, audio))
+        return {name: Figure(tuple(values)) for name, values in figures.items()}
+
+    def _hearing(self, messages: list[dict[str, str]], audio: Any) -> float:
+        """Milliseconds of a prefill."""
+        started = perf_counter()
+        self._run(self._engine.ask(messages, (audio,), Options(0)))
+        return 1000 * (perf_counter() - started)
 
     def _turn(self, history: int, seconds: float) -> tuple[float, float, float]:
         """Time the same turn three times, each knowing more."""
@@ -211,6 +277,7 @@ def as_json(setting: Setting, report: Report) -> dict[str, object]:
         "shape": setting.shape,
         "device": torch.cuda.get_device_name(setting.device) if setting.device.type == "cuda" else "cpu",
         "dtype": str(setting.dtype).removeprefix("torch."),
+        "quantize": setting.quantize,
         "threads": torch.get_num_threads(),
         "ttft_ms": report["ttft_tape_5s_1000_ms"].median,
         "tokens_per_s": report["tokens_per_s_1"].median,

@@ -34,7 +34,7 @@ def prefill(model: Model, request: Request, most: int) -> Tensor | None:
             ]
     hidden = model.language_model(rows, cache)
     request.tape.keys += request.keys[start:end]
-    if request.heard is not None and start <= request.heard < end:
+    if not request.limit and request.heard is not None and start <= request.heard < end:
         told = model.language_model.head(hidden[0, request.heard - start]).float()
         request.end_of_turn = float(told.softmax(-1)[sorted(model.stop)].sum())
     if end < len(request.keys):

@@ -105,6 +105,9 @@ class Rows:
         self._pool = pool
         self._held = held
         self._rows = torch.zeros(3, batch, dtype=torch.int64, device=pool.buffer.device)
+        self.tokens: Tensor
+        self._slots: Tensor
+        self._lengths: Tensor
         self.tokens, self._slots, self._lengths = self._rows
         self.fill([], [], [])
 
@@ -128,8 +131,8 @@ class Rows:
         keys, values = self._pool.buffer[layer]
         keys[self._slots, :, self._lengths] = key[:, :, 0]
         values[self._slots, :, self._lengths] = value[:, :, 0]
-        held = (each[:, :, : self._held].index_select(0, self._slots) for each in (keys, values))
-        return attend(query, *held, mask=masks[0])
+        keys, values = (each[:, :, : self._held].index_select(0, self._slots) for each in (keys, values))
+        return attend(query, keys, values, masks[0])
 
     def advance(self, count: int) -> None:
         """Nothing: `fill` is told the lengths."""
@@ -137,7 +140,7 @@ class Rows:
 
 def cuda(step: Step, memory: Any) -> Step:
     """Capture a step as a CUDA graph, in a pool of memory that graphs may share since they run one after another."""
-    aside = torch.cuda.Stream()
+    aside = torch.cuda.Stream()  # type: ignore[no-untyped-call]
     aside.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(aside):
         for _ in range(2):  # what is made on first use must not become a part of the graph

@@ -56,6 +56,13 @@ def quantised(linear: nn.Linear, quantize: str) -> nn.Module:
     return linear
 
 
+def quantise(network: nn.Module, quantize: str) -> None:
+    """Quantise the layers of a model that is loaded already."""
+    for name, module in [*network.named_modules()]:
+        if applies(module, name, quantize):
+            network.set_submodule(name, quantised(module, quantize))
+
+
 def _group(width: int) -> int | None:
     return next((group for group in _GROUPS if width % group == 0), None)
 

@@ -76,7 +76,7 @@ class Request:
     audios: Sequence[Any]
     limit: int  # tokens
     options: Options
-    heard: int | None  # position of the newest turn's last row of audio
+    heard: int | None  # position of the newest turn's last row of audio, which tells of a prefill whether the turn is over
     text: Detokenizer
     priority: Priority
     prompt: int  # positions of the prompt; `keys` may go on with what was made, after a pause

@@ -2,11 +2,13 @@
 
 import logging
 from collections.abc import Callable
+from dataclasses import dataclass
 from time import perf_counter
 
 import torch
 
 from models import memory
+from models.attention import kept_dtype
 from models.config import TextConfig
 from models.decoder import LanguageModel
 
@@ -77,14 +79,28 @@ def _llama(config: TextConfig) -> object:
     )
 
 
-def token_seconds(language_model: LanguageModel, held: int) -> float:
-    """The least time for one token after `held` positions: weights, keys and values read once, or the multiplications, as fast as this device was just seen to read and multiply."""
-    weight = language_model.model.norm.weight
-    numbers = sum(p.numel() for p in language_model.parameters())
-    if not language_model.config.tied:
-        numbers -= language_model.model.embed_tokens.weight.numel()  # of which one row is read
-    size = numbers * weight.dtype.itemsize + memory.cache_bytes(language_model.config, weight.dtype, held)
-    return max(size / bandwidth(weight.device, size), 2 * numbers / peak(weight.device, weight.dtype))
+@dataclass(frozen=True, slots=True)
+class Roofline:
+    """What a device can do at best, as it was just seen to (Williams et al. 2009)."""
+
+    size: int  # bytes that one token needs
+    bytes_per_s: float
+    operations_per_s: float
+    seconds: float  # the least for one token
+
+    @classmethod
+    def of(cls, language_model: LanguageModel, held: int, quantize: str | None) -> "Roofline":
+        """Measure it for one token after `held` positions: weights, keys and values read once, and the multiplications.
+
+        The language model is still as it was built; `quantize` is what will become of it.
+        """
+        config, weight = language_model.config, language_model.model.norm.weight
+        numbers = sum(p.numel() for p in language_model.parameters())
+        unread = 0 if config.tied else language_model.model.embed_tokens.weight.numel()  # of which one row is read
+        kept = memory.cache_bytes(config, kept_dtype(weight.dtype, weight.device), held)
+        size = memory.weight_bytes(language_model, weight.dtype, quantize) - unread * weight.dtype.itemsize + kept
+        rates = bandwidth(weight.device, size), peak(weight.device, weight.dtype)
+        return cls(size, *rates, max(size / rates[0], 2 * (numbers - unread) / rates[1]))
 
 
 def bandwidth(device: torch.device, size: int) -> float:

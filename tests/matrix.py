@@ -31,8 +31,9 @@ HEAD = """# The OpenAI Realtime protocol in Parley
 Made from the code by `python -m tests.matrix`; a test fails when it is out of date. [README](../README.md) ·
 [configuration](configuration.md)
 
-Give a client the base URL `http://127.0.0.1:8080/v1` and any key (with `PARLEY_KEY` set: that one). These run against the server in
-[tests/clients](../tests/clients), unmodified:
+Give a client the base URL `http://127.0.0.1:8080/v1` and any key (with `PARLEY_KEY` set: that one). In [tests/clients](../tests/clients)
+these talk to it, unmodified: they type, speak, are answered right, interrupt, run a function and hang up. The demo checkpoint answers; only
+the calls of functions and the transcripts are scripted, which it never learnt.
 
 | client | over | test |
 | --- | --- | --- |
@@ -41,6 +42,9 @@ Give a client the base URL `http://127.0.0.1:8080/v1` and any key (with `PARLEY_
 | @openai/agents-realtime | WebSocket | [test_agents.py](../tests/clients/test_agents.py) |
 | @openai/agents-realtime, @pipecat-ai/client-js with small-webrtc-transport | WebRTC | [test_browser.py](../tests/clients/test_browser.py) |
 | pipecat-ai's `OpenAIRealtimeLLMService` | WebSocket | [test_pipecat.py](../tests/clients/test_pipecat.py) |
+
+Pipecat's clients with small-webrtc-transport take the address `http://127.0.0.1:8080/api/offer` (`webrtcRequestParams.endpoint`) and speak
+RTVI; their `requestData` may be `{"session": …}`, a session as below.
 
 What is other than at OpenAI: any model's name means the one that is loaded. A voice may change between answers. Calls of functions that
 the server runs itself (`tools` in the configuration) are shown as items, and the client has nothing to do. A key may begin so many

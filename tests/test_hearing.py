@@ -81,7 +81,7 @@ def adaptive(**fields):
 
 
 def test_what_the_engine_thinks_decides_how_long_the_pause_may_last():
-    for probability, wait in ((0.99, 0.2), (None, 0.5)):
+    for probability, wait in ((0.99, 0.3), (None, 0.5)):
         hearing = Hearing(LevelVAD(), adaptive())
         events = []
         for frame in np.split(np.concatenate([tone(1), silence(1)]), 100):

@@ -7,7 +7,7 @@ from agent.caller.peer import call
 from agent.edge.statistics import Media, Reception, Sending
 from agent.engine import gpu_memory
 from agent.engine.scripted import ScriptedEngine
-from agent.http.metrics import COUNTERS, GAUGES, Metrics, shares
+from agent.http.metrics import COUNTERS, GAUGES, Metrics, momentary, shares
 from agent.simulation.sound import ToneVoice
 from agent.stages import Stages
 from agent.traces.trace import STAGES, Budget, Ear, Trace
@@ -56,7 +56,9 @@ def test_without_calls_all_is_zero():
 def test_a_turn_counts_by_who_how_and_where():
     found = metrics()
     trace = turn(hit=True, withdrawn=({}, {}), tokens={"prompt": 90, "cached": 60, "output": 12})
-    assert trace.report(9.9, 10.7, Ear(clock_error_ms=1, packets_lost=2, concealed_ms=40))
+    assert trace.report(
+        9.9, 10.7, Ear(clock_error_ms=1, packets_lost=2, concealed_ms=40, jitter_ms=3, jitter_buffer_ms=30)
+    )
     found.turn_ended(trace)
     samples = values(found.exposition())
     assert samples["parley_turns_total desk demo completed"] == 1
@@ -70,6 +72,9 @@ def test_a_turn_counts_by_who_how_and_where():
     assert [samples[f"parley_tokens_total {kind}"] for kind in ("prompt", "cached", "output")] == [90, 60, 12]
     assert samples["parley_ear_lost_packets_total"] == 2
     assert samples["parley_ear_concealed_seconds_total"] == pytest.approx(0.04)
+    assert samples["parley_ear_seconds_sum jitter"] == pytest.approx(0.003)
+    assert samples["parley_ear_seconds_sum jitter_buffer"] == pytest.approx(0.03)
+    assert "parley_ear_seconds_sum round_trip" not in samples, "was not told"
 
 
 def test_a_turn_that_nobody_heard_has_no_latency():
@@ -84,6 +89,13 @@ def test_a_turn_that_nobody_heard_has_no_latency():
 
 def test_the_page_names_all_that_is_counted():
     assert shares(MEDIA).keys() == COUNTERS.keys()
+
+
+def test_a_turn_says_what_holds_at_its_end_from_both_ends():
+    assert momentary(MEDIA) == {
+        "received_jitter_ms": 2.0, "hole_wait_ms": 0.0, "sent_jitter_ms": 0.0, "sent_round_trip_ms": 30.0,
+    }  # fmt: skip
+    assert "sent_round_trip_ms" not in momentary(Media(Reception(), Sending())), "before the first report"
 
 
 def test_the_line_of_the_log():
@@ -114,6 +126,7 @@ async def test_a_call_is_counted_while_it_lasts_and_afterwards():
     assert during["parley_media_lost_packets_total"] == 0
     assert all(after[name] >= during[name] for name in during if "_total" in name), "counters never fall"
     assert during["parley_voice_to_voice_seconds_count  ear scripted"] == 1
+    assert {"received_jitter_ms", "hole_wait_ms", "sent_jitter_ms"} <= trace.media.keys()
     assert 0 < trace.media["received_packets"] <= during["parley_media_received_packets_total"]
 
 

@@ -9,8 +9,10 @@ import contextlib
 import json
 import os
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from fractions import Fraction
+from statistics import median
 
 import av
 import numpy as np
@@ -31,7 +33,7 @@ from agent.turns.turn import TurnSettings
 
 LOOPBACK = ["127.0.0.1"]
 
-SETTLE_SECONDS, COUNT_SECONDS = 2.0, 5.0
+SETTLE_SECONDS, COUNT_SECONDS = 1.5, 5.0
 """Before counting, and counting."""
 
 HELD = 0.99
@@ -39,6 +41,9 @@ HELD = 0.99
 
 NARROW = 4
 """The number of calls that are held is searched until it is known to so many."""
+
+UNDISTURBED = 0.1
+"""Cores that other programs may use without harm."""
 
 SPEECH: Samples = (
     8000 * np.sin(2 * np.pi * 440 * np.arange(OUTPUT_RATE) / OUTPUT_RATE) * np.hanning(OUTPUT_RATE)
@@ -86,68 +91,138 @@ def endless() -> Callable[[], Samples]:
     return pull
 
 
-async def measure(counts: Sequence[int], hearing: int) -> dict[str, float]:
-    """Thousandths of a core per call at each number of calls, and how many are held; ours, and with `stock_` before.
+@dataclass(frozen=True)
+class Load:
+    """How a server bore some calls for a while."""
 
-    With `hearing` before, of so many calls with Silero and turn detection: also the share of the frames that never arrived.
+    cost: float = 0.0
+    """Its thousandths of a core per call."""
+    share: float = 0.0
+    """Of the frames, so much arrived; of both ways the worse."""
+    others: float = 0.0
+    """Cores that other programs used meanwhile."""
+
+
+async def measure(counts: Sequence[int], most: int, tries: int, hearing: int) -> dict[str, float]:
+    """Thousandths of a core per call at each number of calls, and how many are held, up to `most`; ours, and with `stock_` before.
+
+    Of several tries in turns the cost is the median, with the least and the greatest beside it, and the share of frames is the best:
+    whatever else runs takes from it. With `hearing` before, of so many calls with Silero and turn detection: also the share of the
+    frames that never arrived.
     """
     figures: dict[str, float] = {}
-    for prefix, kind in (("", "ours"), ("stock_", "stock")):
-        held, failed = 0, None
-        for count in counts:
-            cost, share = await _load(kind, count)
-            figures[f"{prefix}mcore_per_call_{count}"] = cost
-            figures[f"{prefix}frames_share_{count}"] = share
-            if share >= HELD:
-                held = count
-            elif failed is None:
-                failed = count
-        while failed and failed - held > NARROW:
-            count = (held + failed) // 2
-            held, failed = (count, failed) if (await _load(kind, count))[1] >= HELD else (held, count)
-        figures[f"{prefix}calls_held"] = held
+    kinds = {"ours": "", "stock": "stock_"}
+    loads: dict[tuple[str, int], list[Load]] = {(kind, count): [] for kind in kinds for count in counts}
+    for _ in range(tries):
+        for (kind, count), found in loads.items():
+            found.append(await _load(kind, count))
+    for (kind, count), found in loads.items():
+        _add(figures, f"{kinds[kind]}mcore_per_call_{count}", found)
+        figures[f"{kinds[kind]}frames_share_{count}"] = max(load.share for load in found)
+    for kind, prefix in kinds.items():
+        held = {count: figures[f"{prefix}frames_share_{count}"] >= HELD for count in counts}
+        figures[f"{prefix}calls_held"] = await _held(kind, held, most, tries)
     if hearing:
-        cost, share = await _load("hearing", hearing)
-        figures[f"hearing_mcore_per_call_{hearing}"] = cost
-        figures[f"hearing_gap_share_{hearing}"] = max(0.0, 1 - share)
+        found = [await _load("hearing", hearing) for _ in range(tries)]
+        _add(figures, f"hearing_mcore_per_call_{hearing}", found)
+        figures[f"hearing_gap_share_{hearing}"] = max(0.0, 1 - max(load.share for load in found))
     return figures
 
 
-async def _load(kind: str, count: int) -> tuple[float, float]:
+def _add(figures: dict[str, float], name: str, found: Sequence[Load]) -> None:
+    """Add a cost with its spread."""
+    costs = [load.cost for load in found]
+    figures |= {name: median(costs), f"{name}_least": min(costs), f"{name}_greatest": max(costs)}
+
+
+async def _held(kind: str, known: dict[int, bool], most: int, tries: int) -> int:
+    """The greatest number of calls that is held, found to within `NARROW`; `known` says it of some numbers."""
+    held = max((count for count, holds in known.items() if holds), default=0)
+    failed = min((count for count in known if count > held), default=None)
+    while held < most and (failed is None or failed - held > NARROW):
+        count = min(most, max(held + NARROW, held * 3 // 2)) if failed is None else (held + failed) // 2
+        if await _holds(kind, count, tries):
+            held = count
+        else:
+            failed = count
+    return held
+
+
+async def _holds(kind: str, count: int, tries: int) -> bool:
+    """Whether a number of calls is held in one of some tries; one that nobody disturbed is enough to say no."""
+    for _ in range(tries):
+        load = await _load(kind, count)
+        if load.share >= HELD or load.others < UNDISTURBED:
+            return load.share >= HELD
+    return False
+
+
+async def _load(kind: str, count: int) -> Load:
     """As `_measured`; nothing where the server broke down."""
-    print(f"{count} calls, {kind}", file=sys.stderr)
     try:
-        return await _measured(kind, count)
+        load = await _measured(kind, count)
     except ServerGoneError:
-        return 0.0, 0.0
+        load = Load()
+    print(
+        f"{count} calls, {kind}: {load.cost:.1f} mcore each, {100 * load.share:.1f} % of the frames; "
+        f"other programs used {load.others:.1f} cores",
+        file=sys.stderr,
+    )
+    return load
 
 
-async def _measured(kind: str, count: int) -> tuple[float, float]:
-    """The server's thousandths of a core per call, and the lesser share of the frames that arrived, of both ways."""
+async def _measured(kind: str, count: int) -> Load:
+    """A server of its own under so many calls."""
     process = await asyncio.create_subprocess_exec(
         sys.executable, "-m", "agent.bench.calls", kind, stdin=asyncio.subprocess.PIPE, stdout=asyncio.subprocess.PIPE
     )
     connections: list[RTCPeerConnection] = []
     arrived: list[RtpPacket] = []
+    with _off_the_first_core():
+        try:
+            while len(connections) < count:
+                connections.append(await _call(process, arrived))
+            await asyncio.sleep(SETTLE_SECONDS)
+            return await _count(process, count, arrived)
+        finally:
+            for connection in connections:
+                await connection.close()
+            if process.returncode is None:
+                process.kill()
+            await process.wait()
+
+
+async def _count(process: asyncio.subprocess.Process, count: int, arrived: list[RtpPacket]) -> Load:
+    """What the calls that are up cost, and what arrives of them."""
+    server, client, loop = psutil.Process(process.pid), psutil.Process(), asyncio.get_running_loop()
+
+    def used() -> tuple[float, float]:
+        """Seconds of processor time: the server's, and all other programs' but our own."""
+        of_all, ours = psutil.cpu_times(), sum(server.cpu_times()[:2])
+        return ours, of_all.user + of_all.nice + of_all.system - ours - sum(client.cpu_times()[:2])
+
+    heard, before, start = await _heard(process), used(), loop.time()
+    arrived.clear()
+    await asyncio.sleep(COUNT_SECONDS)
+    seconds = loop.time() - start
+    received = sum(len(packet.payload) > PAUSE_BYTES for packet in arrived)
+    heard = await _heard(process) - heard
+    cost, others = ((now - then) / seconds for now, then in zip(used(), before, strict=True))
+    return Load(1000 * cost / count, min(heard, received) * FRAME_SECONDS / seconds / count, max(0.0, others))
+
+
+@contextlib.contextmanager
+def _off_the_first_core() -> Iterator[None]:
+    """Leave the server's core to it, where there is another."""
+    if not hasattr(os, "sched_setaffinity"):
+        yield
+        return
+    cores = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores - {min(cores)} or cores)
     try:
-        while len(connections) < count:
-            connections.append(await _call(process, arrived))
-        await asyncio.sleep(SETTLE_SECONDS)
-        watched, loop = psutil.Process(process.pid), asyncio.get_running_loop()
-        heard, used, start = await _heard(process), sum(watched.cpu_times()[:2]), loop.time()
-        arrived.clear()
-        await asyncio.sleep(COUNT_SECONDS)
-        seconds = loop.time() - start
-        received = sum(len(packet.payload) > PAUSE_BYTES for packet in arrived)
-        heard = await _heard(process) - heard
-        cost = 1000 * (sum(watched.cpu_times()[:2]) - used) / seconds / count
-        return cost, min(heard, received) * FRAME_SECONDS / seconds / count
+        yield
     finally:
-        for connection in connections:
-            await connection.close()
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        os.sched_setaffinity(0, cores)
 
 
 async def _call(process: asyncio.subprocess.Process, arrived: list[RtpPacket]) -> RTCPeerConnection:

@@ -87,7 +87,7 @@ def main(argv: Sequence[str]) -> int:
     try:
         asyncio.run(_measure(options, results))
     except (CallError, TimeoutError) as error:
-        print(f"parley bench: {error or 'an answer did not come in time'}", file=sys.stderr)
+        print(f"parley bench: {str(error) or 'an answer did not come in time'}", file=sys.stderr)
         return 1
     print(json.dumps(_summary(results)) if options.json else _table(results))
     return 0

@@ -13,6 +13,9 @@ from dataclasses import dataclass
 
 Address = tuple[str, int]
 
+HEADERS = 28
+"""Bytes of UDP's and IPv4's."""
+
 CANDIDATE = re.compile(r"^(a=candidate:\S+ \d+ udp \d+) (\S+) (\d+) ", re.MULTILINE | re.IGNORECASE)
 
 
@@ -22,8 +25,8 @@ class Faults:
 
     loss: float = 0.0
     """Share of packets that vanish."""
-    burst: float = 1.0
-    """How many vanish in a row, on average (Gilbert's model)."""
+    burst: float | None = None
+    """How many vanish in a row, on average (Gilbert's model); None: each by itself, which is 1 / (1 - loss)."""
     duplicate: float = 0.0
     """Share that arrives twice."""
     delay: float = 0.0
@@ -35,6 +38,10 @@ class Faults:
     """How much later such packets arrive."""
     drift: float = 0.0
     """Seconds per second by which the delay grows, as if the sender's clock ran slow."""
+    rate: float | None = None
+    """Bits per second that pass, with the headers of UDP and IPv4; None: as many as come."""
+    queue: float = 0.1
+    """Longest that packets wait for that; those that would have to wait longer vanish."""
 
 
 class End(asyncio.DatagramProtocol):
@@ -83,25 +90,41 @@ class Path:
         self._chance = random.Random(seed)  # noqa: S311  no secret
         self._losing = False
         self._last = -1.0
+        self._free = 0.0
+        """When the narrow place is free again."""
         self._started: float | None = None
 
-    def arrivals(self, now: float) -> list[float]:
-        """When the copies of a packet that is sent now arrive; none when it is lost."""
+    def arrivals(self, now: float, size: int = 0) -> list[float]:
+        """When the copies of a packet of `size` bytes that is sent now arrive; none when it is lost."""
         faults, chance = self.faults, self._chance
-        self._losing = chance.random() < (
-            1 - 1 / faults.burst if self._losing else faults.loss / (faults.burst * (1 - faults.loss))
-        )
-        if self._losing:
+        through = self._through(now, size)
+        if through is None or self._loses():
             self.lost += 1
             return []
         self.passed += 1
         if self._started is None:
             self._started = now
-        when = now + faults.delay + chance.random() * faults.jitter + faults.drift * (now - self._started)
+        when = through + faults.delay + chance.random() * faults.jitter + faults.drift * (now - self._started)
         if chance.random() < faults.reorder:
             return [when + faults.overtaken_by]
         self._last = max(self._last + 1e-6, when)  # timers of the same moment have no order
         return [self._last] * (2 if chance.random() < faults.duplicate else 1)
+
+    def _loses(self) -> bool:
+        """Whether chance takes the next packet."""
+        loss, burst = self.faults.loss, self.faults.burst or 1 / (1 - self.faults.loss)
+        self._losing = self._chance.random() < (1 - 1 / burst if self._losing else loss / (burst * (1 - loss)))
+        return self._losing
+
+    def _through(self, now: float, size: int) -> float | None:
+        """When a packet has passed the narrow place; None when too many wait there."""
+        if self.faults.rate is None:
+            return now
+        through = max(now, self._free) + 8 * (size + HEADERS) / self.faults.rate
+        if through - now > self.faults.queue:
+            return None
+        self._free = through
+        return through
 
 
 class Relay:
@@ -148,7 +171,7 @@ class Relay:
     def _pass(self, path: Path, data: bytes, to: End) -> None:
         loop = asyncio.get_running_loop()
         now = loop.time()
-        for when in path.arrivals(now):
+        for when in path.arrivals(now, len(data)):
             if when > now:
                 loop.call_at(when, to.send, data)
             else:

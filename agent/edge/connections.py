@@ -7,12 +7,13 @@ it for 9 s; then it ends, or waits for the caller where he may come back.
 import asyncio
 from typing import Protocol
 
-from aiortc import InvalidStateError, RTCDataChannel, RTCIceCandidate, RTCPeerConnection
+from aiortc import RTCDataChannel, RTCPeerConnection
 from aiortc.rtp import RtpPacket
 
 from agent.edge.channel import EventChannel
 from agent.edge.link import Link, Reach
 from agent.edge.microphone import Microphone
+from agent.edge.restart import restarts
 from agent.edge.resume import Tokens
 from agent.edge.sdp import OfferError, checked
 from agent.edge.speaker import PacedSpeaker
@@ -51,16 +52,27 @@ class Connections:
         """None before the first is up, and while the caller is lost."""
         self._next: Link | None = None
         """The one that is to take its place."""
+        self._lost = ""
+        """The last offer of the connection that was lost last."""
         self._watch: Watch | None = None
         self._patience: asyncio.TimerHandle | None = None
         """Waits for the caller to come back."""
+        self.newest: Link | None = None
+        """The one that was answered last."""
         self._loop = asyncio.get_running_loop()
         self._closing: set[asyncio.Task[None]] = set()
         self._ended = False
 
     async def answer(self, offer: str, reach: Reach) -> str:
-        """Answer the call's first offer, or that of a caller who comes back. Raises OfferError and NoPortError; the call is as before."""
+        """Answer the call's first offer, or that of a caller who comes back, or who asks for another path on the connection in use.
+
+        Raises OfferError and NoPortError; the call is as before.
+        """
         text = checked(offer, reach.codecs)
+        if self._used and self._used.restarted_by(text):
+            return await self._used.restart(text, reach)
+        if restarts(text, self._lost):
+            raise OfferError("The connection that is to be restarted is gone. Come back with a new one.")
         connection = RTCPeerConnection(reach.configuration)
         link = Link(connection, lambda: self._call.speaker.pull() if self._used is link else None, self.sent)
         connection.on("datachannel", lambda channel: self._attach(link, channel))
@@ -79,16 +91,9 @@ class Connections:
                 self._drop(link)
         if not answered:
             raise OfferError("The call is over.")
+        self.newest = link
         self._expect(link)
         return sdp
-
-    async def add_candidate(self, candidate: RTCIceCandidate) -> None:
-        """Where else the caller may be reached, who was answered last. Raises OfferError when the answer has no such section."""
-        if link := self._next or self._used:
-            try:
-                await link.connection.addIceCandidate(candidate)
-            except (ValueError, InvalidStateError) as error:
-                raise OfferError(f"The candidate cannot be taken: {error}.") from error
 
     def end(self) -> None:
         """Wait for nobody."""
@@ -166,7 +171,7 @@ class Connections:
 
     def _lose(self, link: Link) -> None:
         """The connection in use is no more, and nothing counts that left over it after the caller's last sign."""
-        self._used = None
+        self._used, self._lost = None, link.offered
         if self._watch:
             self._watch.stop()
         self._call.speaker.hold(link.reached)

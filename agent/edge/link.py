@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from aiortc import (
     InvalidStateError,
     RTCConfiguration,
+    RTCIceCandidate,
     RTCIceServer,
     RTCIceTransportPolicy,
     RTCPeerConnection,
@@ -23,6 +24,7 @@ from agent.audio import Samples
 from agent.edge.codecs import BY_NAME
 from agent.edge.keypad import MIME_TYPE
 from agent.edge.patches import last_heard, listen, offer_addresses, receive
+from agent.edge.restart import Restart, restarts
 from agent.edge.sdp import MALFORMED, OfferError, announcing, audio, with_parameters
 from agent.edge.statistics import Sending
 from agent.edge.track import PacedTrack
@@ -66,6 +68,12 @@ class Link:
         """With it a caller may come back."""
         self.events: set[int] = set()
         """The payload types of telephone events."""
+        self.offered = ""
+        """The caller's last offer."""
+        self._answered = ""
+        """And ours, before another address was put into it."""
+        self._restart: asyncio.Task[None] | None = None
+        """Looks for another path."""
         self.timer: asyncio.TimerHandle | None = None
         """Runs while the connection is awaited."""
 
@@ -92,7 +100,29 @@ class Link:
                 raise NoPortError("The TURN server gives the call no port. Try again later.")
             if reach.ports:
                 raise NoPortError("The server has no free media port. Try again later.")
-        return announcing(reach.announced, with_parameters(sdp))
+        self.offered, self._answered = offer, with_parameters(sdp)
+        return announcing(reach.announced, self._answered)
+
+    def restarted_by(self, offer: str) -> bool:
+        """Whether a checked offer asks for another path on this connection."""
+        return restarts(offer, self.offered)
+
+    async def restart(self, offer: str, reach: Reach) -> str:
+        """The SDP to send back to an offer that restarts ICE; the old path is used until the new one is there. Raises NoPortError."""
+        await self._stop_restart()
+        restart = Restart(self.connection, reach.configuration)
+        with offer_addresses(reach.addresses, reach.ports):
+            found = await restart.gather()
+        self._restart = asyncio.get_running_loop().create_task(restart.connect(offer))
+        if not found:
+            raise NoPortError("There is no free media port. Try again later.")
+        self.offered, self._answered = offer, restart.answer(self._answered)
+        return announcing(reach.announced, self._answered)
+
+    async def _stop_restart(self) -> None:
+        if self._restart:
+            self._restart.cancel()
+            await asyncio.wait([self._restart])
 
     async def _negotiate(self, offer: str, take: Callable[[RtpPacket], None]) -> None:
         """Set both descriptions: the first audio section speaks and hears; everything else but the data channel is turned down."""
@@ -110,8 +140,16 @@ class Link:
         self.track.encode_as(BY_NAME[section.rtp.codecs[0].mimeType.lower()])
         self.events = {codec.payloadType or 0 for codec in section.rtp.codecs if codec.mimeType.lower() == MIME_TYPE}
 
+    async def add(self, candidate: RTCIceCandidate) -> None:
+        """Where else the caller may be reached. Raises OfferError when there is no such section."""
+        try:
+            await self.connection.addIceCandidate(candidate)
+        except (ValueError, InvalidStateError) as error:
+            raise OfferError(f"The candidate cannot be taken: {error}.") from error
+
     async def close(self) -> None:
         """Close the connection; not to be cancelled, because aiortc then leaves sockets and tasks behind."""
         if self.timer:
             self.timer.cancel()
+        await self._stop_restart()
         await self.connection.close()

@@ -92,7 +92,7 @@ class OpusDecoder:
         decoded = self._opus.opus_decode(self._state, payload, size, self._pcm, count, fec)
         if decoded < 0:
             raise OpusError(f"libopus error {decoded}")
-        return np.array(self._pcm[:decoded], np.int16)
+        return np.frombuffer(self._pcm, np.int16, decoded).copy()
 
 
 class OpusEncoder:

@@ -2,8 +2,8 @@
 
 `tests/edge/test_patches.py` fails when one of them changes; pyproject.toml pins the versions. Importing this module changes
 five things for the whole process: which addresses a peer connection offers (only within `offer_addresses`, and 127.0.0.1 where the
-machine has no other), how soon a vanished peer is noticed, that the time of its last datagram is kept, that all datagrams that wait are
-read at once, and that telephone events are offered and taken.
+machine has no other), how soon a vanished peer is noticed, that the time of its last datagram is kept, how datagrams are read (only
+where `receive` was called), and that telephone events are offered and taken.
 """
 
 import asyncio
@@ -107,6 +107,7 @@ def receive(receiver: RTCRtpReceiver, take: Callable[[RtpPacket], None]) -> None
     receiver._RTCRtpReceiver__jitter_buffer = _Receive(take)  # type: ignore[attr-defined]  # noqa: SLF001
     # The decoder thread ends as soon as it starts when the end of its input is already there.
     receiver._RTCRtpReceiver__decoder_queue.put(None)  # type: ignore[attr-defined]  # noqa: SLF001
+    receiver.transport.transport._connection.reads_all = True  # noqa: SLF001
 
 
 def listen(sender: RTCRtpSender, take: Callable[[Report], None]) -> None:
@@ -132,13 +133,16 @@ def last_heard(connection: RTCPeerConnection) -> float:
 
 
 def _datagram_received(protocol: aioice.ice.StunProtocol, data: bytes, address: Any) -> None:
-    """In the place of aioice's own, to which everything goes but media: all that waits in the socket.
+    """Before aioice's own, or in its place, to which then goes everything but media: all that waits in the socket.
 
     asyncio reads one datagram in a round of its loop. Once a round is longer than the 20 ms between two packets, as it is with many calls
     or on a machine that is busy otherwise, what waits would grow for ever, until the answers to consent checks come too late behind
     seconds of sound and every call is given up at the same time.
     """
     protocol.receiver.heard = asyncio.get_running_loop().time()
+    if not getattr(protocol.receiver, "reads_all", False):
+        _receive_datagram(protocol, data, address)
+        return
     _pass_on(protocol, data, address)
     socket: Any = getattr(protocol.transport, "_sock", None)  # none behind a TURN server, and none once it is closed
     for _ in range(MAX_AT_ONCE if socket else 0):

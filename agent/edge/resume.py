@@ -8,11 +8,15 @@ beside the offer and the answer of `POST /v1/realtime/calls` (application/sdp or
    without a connection; 0: the server keeps none, and no token is given.
 3. To come back, a client makes a new peer connection with its own `oai-events` channel and posts its offer with `Parley-Resume:
    TOKEN`, and its key or a secret as always. The answer is again 201 with the same `Location` and the next token; `session` settings
-   beside the offer are not looked at. An ICE restart of the old connection is not possible (aioice cannot).
+   beside the offer are not looked at.
 4. When the new connection is up, the old one is closed, and on the new channel come `session.created` with the same id, then
    `conversation.item.added` and `conversation.item.done` of every message so far, of an answer that goes on `response.created` while
    it is made and `output_audio_buffer.started` while it is heard, then what goes on. So a client that begins its transcript anew at
    `session.created` is right after a reload and after a loss. Speech goes on from the last word that was heard.
+
+While a connection is still up at the server, its client may also restart ICE on it (RFC 8829, section 4.1.18): the new offer of the same
+peer connection, with the token, is answered on that connection, whose data channel and sound go on (`restart.py`); the token stays. 400 says
+that the server has lost it already.
 
 A token ends when the connection that came with a later one is up; until then it may be used again, should an answer be lost on
 its way. A client may come back at any time, also while its old connection still seems to work. 404 says that the call is over or the

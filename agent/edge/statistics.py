@@ -26,6 +26,8 @@ class Reception:
     """Seconds, as RFC 3550 computes it (section 6.4.1)."""
     wait: float = 0.0
     """Seconds that a hole is waited for now."""
+    held: float = 0.0
+    """Seconds that packets waited in the buffer, in all: by `received` the mean delay that it adds."""
 
 
 @dataclass(frozen=True)

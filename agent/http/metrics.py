@@ -23,6 +23,7 @@ COUNTERS = {
     "lost_packets": "Packets from callers that were given up.",
     "late_packets": "Packets from callers that came too late or twice.",
     "reordered_packets": "Packets from callers that came out of order and in time.",
+    "held_seconds": "Time that packets from callers waited for others; by the packets: the receive buffer's delay.",
     "recovered_packets": "Lost packets that were heard from the copy in the next one.",
     "concealed_packets": "Lost packets that were made up.",
     "broken_packets": "Packets from callers that could not be decoded.",
@@ -38,6 +39,7 @@ COUNTERS = {
 GAUGES = {
     "jitter_seconds": "Jitter of the packets from callers (RFC 3550), worst call.",
     "hole_wait_seconds": "How long a missing packet is waited for, worst call.",
+    "sent_jitter_seconds": "Jitter of the packets to callers, as these report it, worst call.",
     "round_trip_seconds": "Round-trip time, worst call.",
 }
 
@@ -91,6 +93,13 @@ class Metrics:
         self._ear_concealed = Counter(
             "parley_ear_concealed_seconds", "Sound that callers' ends made up.", registry=kept
         )
+        self._ear_times = Histogram(
+            "parley_ear_seconds",
+            "What callers' ends measure of the way to them, once a turn: round_trip, jitter, and the wait in their jitter_buffer.",
+            ("what",),
+            buckets=BUCKETS,
+            registry=kept,
+        )
         ProcessCollector(registry=self.registry)
         self.registry.register(_Now(self))
 
@@ -109,7 +118,7 @@ class Metrics:
         if media := _media(self._calls.get(trace.call)):
             counted, before = shares(media), self._counted.get(trace.call, {})
             self._counted[trace.call] = counted
-            trace.media = {name: share - before.get(name, 0) for name, share in counted.items()}
+            trace.media = {name: share - before.get(name, 0) for name, share in counted.items()} | momentary(media)
         self._turns.labels(trace.agent, trace.model, trace.outcome).inc()
         if trace.voice_to_voice is not None:
             measured = "ear" if trace.ear else "server"
@@ -125,6 +134,9 @@ class Metrics:
         if trace.ear:
             self._ear_lost.inc(trace.ear.packets_lost or 0)
             self._ear_concealed.inc((trace.ear.concealed_ms or 0) / 1000)
+            for what in ("round_trip", "jitter", "jitter_buffer"):
+                if (measured_ms := getattr(trace.ear, f"{what}_ms")) is not None:
+                    self._ear_times.labels(what).observe(measured_ms / 1000)
 
     def exposition(self) -> bytes:
         """All of it as text (exposition format 0.0.4)."""
@@ -144,6 +156,7 @@ class Metrics:
         worst = {
             "jitter_seconds": max((media.received.jitter for media in live), default=0.0),
             "hole_wait_seconds": max((media.received.wait for media in live), default=0.0),
+            "sent_jitter_seconds": max((media.sent.jitter for media in live), default=0.0),
             "round_trip_seconds": max((media.sent.round_trip or 0.0 for media in live), default=0.0),
         }
         for name, help_text in GAUGES.items():
@@ -175,6 +188,17 @@ def _add(sums: dict[str, float], media: Media) -> None:
         sums[name] = sums.get(name, 0) + share
 
 
+def momentary(media: Media) -> dict[str, float]:
+    """What holds of one call at the moment, in milliseconds: of the sound from the caller, and of the way to him, as he reports it."""
+    received, sent = media.received, media.sent
+    return {
+        "received_jitter_ms": round(1000 * received.jitter, 2),
+        "hole_wait_ms": round(1000 * received.wait, 2),
+        "sent_jitter_ms": round(1000 * sent.jitter, 2),
+        **({} if sent.round_trip is None else {"sent_round_trip_ms": round(1000 * sent.round_trip, 2)}),
+    }
+
+
 def shares(media: Media) -> dict[str, float]:
     """What one call counted so far."""
     received, sent = media.received, media.sent
@@ -183,6 +207,7 @@ def shares(media: Media) -> dict[str, float]:
         "lost_packets": received.lost,
         "late_packets": received.late,
         "reordered_packets": received.reordered,
+        "held_seconds": received.held,
         "recovered_packets": received.recovered,
         "concealed_packets": received.concealed,
         "broken_packets": received.broken,

@@ -20,6 +20,9 @@ HEADERS = {
 
 PREFLIGHT_SECONDS = "600"
 
+RETRY_SECONDS = "5"
+"""When a caller for whom there is no room now is told to try again."""
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
@@ -66,8 +69,11 @@ async def errors_as_json(request: web.Request, handler: Handler) -> web.StreamRe
     except web.HTTPTooManyRequests as error:
         details = {"message": error.text, "code": "rate_limit_exceeded"}
         return _error(429, details, {hdrs.RETRY_AFTER: error.headers[hdrs.RETRY_AFTER]})
+    except web.HTTPServiceUnavailable as error:
+        details = {"message": error.text, "code": "service_unavailable"}
+        return _error(503, details, {hdrs.RETRY_AFTER: RETRY_SECONDS})
     except web.HTTPError as error:
-        kept = {str(name): error.headers[name] for name in (hdrs.ALLOW, hdrs.RETRY_AFTER) if name in error.headers}
+        kept = {str(name): error.headers[name] for name in (hdrs.ALLOW,) if name in error.headers}
         return _error(error.status, {"message": error.text, "code": error.reason.lower().replace(" ", "_")}, kept)
 
 

@@ -120,7 +120,8 @@ async def _add(edge: WebRTCEdge, found: Candidate) -> None:
         candidate.sdpMid, candidate.sdpMLineIndex = found.sdp_mid, found.sdp_mline_index
         if not candidate.ip.endswith(".local"):
             ipaddress.ip_address(candidate.ip)
-            await edge.connections.add_candidate(candidate)
+            if edge.connections.newest:
+                await edge.connections.newest.add(candidate)
     except MALFORMED as error:  # an OfferError is one
         raise EventError("invalid_value", f"{found.candidate!r} is no candidate of this call.", "candidates") from error
 

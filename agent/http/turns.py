@@ -45,8 +45,17 @@ COLUMNS = (
     *(f"{stage}_ms" for stage in STAGES),
     *("speech_ms", "wait_ms", "end_of_turn", "tries", "hit", "saved_ms", "pauses", "withdrawn"),
     *("prompt_tokens", "cached_tokens", "output_tokens"),
-    *("clock_error_ms", "round_trip_ms", "jitter_buffer_ms", "packets_lost", "concealed_ms"),
-    *("received_packets", "lost_packets", "concealed_packets", "sent_packets", "missed_packets", "underruns"),
+    *("clock_error_ms", "round_trip_ms", "jitter_ms", "jitter_buffer_ms", "packets_lost", "concealed_ms"),
+    *(
+        "received_packets",
+        "lost_packets",
+        "recovered_packets",
+        "concealed_packets",
+        "sent_packets",
+        "missed_packets",
+        "underruns",
+    ),
+    *("held_seconds", "received_jitter_ms", "hole_wait_ms", "sent_jitter_ms", "sent_round_trip_ms"),
 )
 
 

@@ -143,6 +143,7 @@ class Heard(BaseModel, frozen=True):
     spoken_ms: Milliseconds | None = None
     clock_error_ms: Share
     round_trip_ms: Share | None = None
+    jitter_ms: Share | None = None
     jitter_buffer_ms: Share | None = None
     packets_lost: int | None = Field(default=None, ge=0, le=1_000_000)
     concealed_ms: Share | None = None

@@ -99,7 +99,7 @@ class _Mouth:
         played = sounds[-1].samples if sounds and now - sounds[-1].time < 2 * FRAME_SECONDS else np.zeros_like(samples)
         self.said.append(self._microphone.capture(samples, played))
         loss = self._microphone.line.loss
-        self._path.faults = Faults(loss, burst=1 / (1 - loss))  # each packet by itself
+        self._path.faults = Faults(loss)
         return self._upsample(self.said[-1])
 
 

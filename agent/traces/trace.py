@@ -120,6 +120,8 @@ class Ear(BaseModel, frozen=True):
     clock_error_ms: float
     """Half of the shortest round trip of the clock comparison: the mapped times are right within it."""
     round_trip_ms: float | None = None
+    jitter_ms: float | None = None
+    """Of the packets' arrival (RFC 3550)."""
     jitter_buffer_ms: float | None = None
     """Mean time that a sample waited there."""
     packets_lost: int | None = None
@@ -159,7 +161,7 @@ class Trace:
     tokens: dict[str, int] = field(default_factory=dict)
     """`prompt`, `cached` (of the prompt, computed earlier) and `output`."""
     media: dict[str, float] = field(default_factory=dict)
-    """What the call's audio went through since the turn before, as the server counts (`agent.edge.statistics`)."""
+    """What the call's audio went through since the turn before, as the server counts (`agent.edge.statistics`), and what holds now."""
 
     def mark(self, name: Mark, time: float) -> None:
         """Note a moment; the first of a name counts."""

@@ -42,7 +42,7 @@ class TurnSettings:
     adaptive: bool = True
     """Decide the silence in each pause, by the engine's probability, the caller's own pauses and what the agent asked for."""
 
-    min_silence: Seconds = 0.2
+    min_silence: Seconds = 0.3
     """However certain the end is."""
 
     max_silence: Seconds = 4.0

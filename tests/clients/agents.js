@@ -50,7 +50,7 @@ await new Promise((resolve) => setTimeout(resolve, 600)); // The client counts w
 say('sum');
 await until(() => session.history[3]?.status === 'incomplete');
 await until(() => count('response.done') === 3);
-await until(() => session.history.at(-1).content[0]?.transcript);
+await until(() => session.history.slice(-2).every(({ content }) => content[0]?.transcript));
 seen.history = session.history.map(({ role, status, content }) => ({ role, status, text: content[0].text ?? content[0].transcript }));
 session.close();
 console.log(JSON.stringify(seen));

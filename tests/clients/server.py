@@ -1,7 +1,8 @@
 """`python -m tests.clients.server`: Parley as it ships on a free port, for clients that are given its address; ends with its standard input.
 
-The demo checkpoint never learnt to call functions. So that clients are seen to run theirs, these calls alone are scripted: to the typed
-question for the time, where functions are offered, and to its result. Everything else is heard and answered by the checkpoint, which is not told of them.
+The demo checkpoint never learnt to call functions, nor to write down what it hears. So that clients are seen to run their functions and
+to show transcripts, these alone are scripted: the call that answers the typed question for the time, where functions are offered, the
+answer to its result, and what the caller is said to have said. All questions are heard and answered by the checkpoint.
 """
 
 import asyncio
@@ -14,13 +15,15 @@ from agent.conversation import FunctionOutput, Message
 from agent.engine import DEFAULTS, Engine, Options, Prefill, Usage
 from agent.engine.scripted import ScriptedEngine
 from agent.serve import load
+from agent.transcribing import PROMPT, SENTENCE
 from tests.serving import running
 
+SAID = "Something was said."
 CALL = '{"name": "get_time", "parameters": {"city": "Paris"}}'
 
 
 class Calling:
-    """Implements `Engine`: another one, and the calls."""
+    """Implements `Engine`: another one, and what is scripted."""
 
     def __init__(self, engine: Engine) -> None:
         self.name = engine.name
@@ -30,7 +33,8 @@ class Calling:
     def reply(
         self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
     ) -> AsyncGenerator[str]:
-        if messages[-1].role == "tool" or (options.tools and "time" in messages[-1].text):
+        asked = messages[-1]
+        if asked.role == "tool" or options.off_path or (options.tools and "time" in asked.text):
             return self._script.reply(messages, options, usage)
         return self._engine.reply(messages, replace(options, tools=(), tool_choice="auto"), usage)
 
@@ -41,6 +45,8 @@ class Calling:
 
 
 def _answer(messages: Sequence[Message]) -> str:
+    if messages[-1].text.startswith(PROMPT):
+        return SENTENCE if messages[-1].id == "sentence" else SAID
     [result, *_] = messages[-1].content
     return f"It is {result.output}." if isinstance(result, FunctionOutput) else CALL
 

@@ -11,6 +11,7 @@ from agent.engine.scripted import ScriptedEngine
 from agent.realtime.tools import FunctionTool
 from agent.tools import Tool, Toolbox
 from tests.clients.conftest import gone
+from tests.clients.server import SAID
 from tests.serving import serving
 
 HERE = Path(__file__).parent
@@ -37,9 +38,10 @@ async def test_a_typed_and_a_spoken_turn_and_a_barge_in(demo, speech):
     assert "error" not in seen["events"]
     assert seen["interruptions"] >= 1
     assert [item["role"] for item in seen["history"]] == ["user", "assistant"] * 3
-    typed, question, *_, cut, _, last = seen["history"]
+    typed, _, spoken, cut, over, last = seen["history"]
     assert (typed["text"], typed["status"]) == ("What is two plus two?", "completed")
-    assert "four" in question["text"]
+    assert "four" in seen["transcripts"][0]
+    assert (spoken["text"], over["text"]) == (SAID, SAID)
     assert cut["status"] == "incomplete"
     assert seen["transcripts"][1].startswith(cut["text"]), "the client shows the words that it played"
     assert 300 < seen["truncated"][-1] <= seen["audioBytes"][1] / 48

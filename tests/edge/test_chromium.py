@@ -15,7 +15,8 @@ from agent.audio import Speech, Word, dbfs
 from agent.caller.relay import Faults, relay
 from agent.edge.link import Reach
 from agent.edge.webrtc import WebRTCEdge
-from agent.realtime.client_events import KeysPressed
+from agent.realtime.client_events import KeysPressed, ResponseCancel
+from agent.realtime.events import OutputAudioBuffer
 from tests.edge.peers import LOOPBACK, tone
 from tests.edge.speech import vowel
 from tests.web.browser import CHROMIUM, Page, chromium
@@ -40,12 +41,21 @@ SCRIPT = """
       transceiver.setCodecPreferences([...wanted(codec), ...wanted('telephone-event')]);
     }
     window.sender = transceiver.sender;
-    peer.createDataChannel('oai-events');
+    window.channel = peer.createDataChannel('oai-events');
+    window.told = [];
+    channel.onmessage = ({ data }) => told.push(JSON.parse(data).type);
     const voice = new Audio();
     voice.muted = true;  // decoded all the same
     peer.ontrack = ({ streams }) => { voice.srcObject = streams[0]; voice.play(); };
     await peer.setLocalDescription();
     while (peer.iceGatheringState !== 'complete') await new Promise((resolve) => setTimeout(resolve, 10));
+    return peer.localDescription.sdp;
+  }
+  async function restart() {
+    peer.restartIce();
+    await peer.setLocalDescription();
+    const pending = () => peer.iceGatheringState !== 'complete' || !peer.localDescription.sdp.includes('a=candidate');
+    while (pending()) await new Promise((resolve) => setTimeout(resolve, 10));
     return peer.localDescription.sdp;
   }
   async function heard() {
@@ -99,9 +109,9 @@ async def a_call(call_id: str = "", waits: float = 0.0) -> AsyncIterator[WebRTCE
         await edge.close()
 
 
-async def offered(page: Page, codec: str = "") -> str:
+async def offered(page: Page, codec: str = "", how: str = "offer") -> str:
     """What the page offers, with only the candidates that reach this machine without leaving it."""
-    sdp = str(await page.run(f"offer({codec!r})"))
+    sdp = str(await page.run(f"{how}({codec!r})"))
     kept = [
         line for line in sdp.split("\r\n") if "a=candidate" not in line or (" udp " in line and " 127.0.0.1 " in line)
     ]
@@ -199,6 +209,35 @@ async def test_a_page_that_is_reloaded_comes_back_and_the_agent_goes_on(voice: P
         assert (heard.seconds, heard.text) == (6.0, 6)
         assert 2.0 <= left / 48_000 < 3.0
         assert (await page.run("heard()"))["packetsReceived"] > 100
+
+
+async def test_a_lost_path_is_replaced_on_the_same_peer_connection(voice: Path):
+    reach = Reach(addresses=LOOPBACK)
+    async with asyncio.timeout(ENOUGH), a_call("call", waits=20) as edge, opened(voice) as (page, _):
+        async with relay(1) as network:
+            sdp = await edge.connections.answer(network.offer(await offered(page)), reach)
+            await answered(page, network.answer(sdp))
+            await begun(edge)
+            link, token = edge.connections._used, edge.connections.tokens.newest
+            words = tuple(Word(48_000 * n, n) for n in range(1, 4))
+            await edge.speaker.write(Speech(np.tile(tone(1.0), 3), 48_000, words))
+            await page.until("heard().then(({ packetsReceived }) => packetsReceived > 50)")
+        while not edge.speaker._held:  # nobody is there to hear him
+            await asyncio.sleep(0.02)
+        async with relay(2) as network:
+            sdp = await edge.connections.answer(network.offer(await offered(page, how="restart")), reach)
+            await answered(page, network.answer(sdp))
+            await begun(edge)
+            assert edge.connections._used is link
+            assert edge.connections.tokens.newest == token
+            edge.send(OutputAudioBuffer(type="output_audio_buffer.stopped", response_id="after"))
+            await page.until("told.length === 1")
+            await page.run("channel.send(JSON.stringify({ type: 'response.cancel' }))")
+            assert isinstance(await anext(edge.events()), ResponseCancel)
+            await edge.speaker.drained()
+            heard = edge.speaker.clear()
+            assert (heard.seconds, heard.text) == (3.0, 3)
+            assert await page.run("heard().then(({ packetsReceived }) => packetsReceived)") > 140, "2.8 s"
 
 
 @pytest.mark.parametrize("codec", ["opus", "pcmu", "pcma"])

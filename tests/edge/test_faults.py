@@ -9,8 +9,8 @@ import pytest
 from aiortc import RTCSessionDescription
 
 from agent.audio import Speech, dbfs
-from agent.caller.relay import Faults, Relay, relay
 from agent.caller.peer import Caller
+from agent.caller.relay import Faults, Relay, relay
 from agent.edge import opus
 from agent.edge.link import Reach
 from agent.edge.webrtc import WebRTCEdge, answer
@@ -55,6 +55,7 @@ FAULTS = {
     "duplicates": Faults(duplicate=0.3),
     "delay and jitter": Faults(delay=0.1, jitter=0.03),
     "drift": Faults(drift=0.001),
+    "rate limit": Faults(rate=40_000),
 }
 
 
@@ -65,7 +66,7 @@ async def test_what_is_said_is_heard(name):
         assert await heard(edge, caller, 1.5) == pytest.approx(1.5, abs=0.2)
         counted = edge.microphone.statistics
         print(name, counted)
-        assert counted.lost > 0 if name in {"loss", "bursts"} else counted.lost <= counted.reordered
+        assert counted.lost > 0 if name in {"loss", "bursts", "rate limit"} else counted.lost <= counted.reordered
         assert (counted.reordered + counted.late > 0) == (name == "reordering"), "SRTP drops duplicates"
         assert counted.concealed + counted.recovered <= counted.lost
 

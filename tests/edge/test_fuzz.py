@@ -64,7 +64,11 @@ SHAPES = {
                 "noise_reduction": st.just({"type": "near_field"}) | JSON,
                 "turn_detection": st.sampled_from([None, {"type": "server_vad"}, {"type": "semantic_vad"}]) | JSON,
             }) | JSON,
-            "output": st.fixed_dictionaries({}, optional={"format": st.just({"type": "audio/pcma"}) | JSON}) | JSON,
+            "output": st.fixed_dictionaries({}, optional={
+                "format": st.just({"type": "audio/pcma"}) | JSON,
+                "speed": st.floats(0.2, 1.6) | JSON,
+                "voice": st.sampled_from(["marin", {"id": "mine"}]) | JSON,
+            }) | JSON,
         }) | JSON,
     }) | JSON},
     "input_audio_buffer.append": {"audio": st.binary(max_size=4000).map(lambda data: base64.b64encode(data).decode()) | JSON},

@@ -35,6 +35,7 @@ async def test_a_receiver_gives_every_packet_and_keeps_no_thread():
     receiver = connection.addTransceiver("audio").receiver
     taken: list[RtpPacket] = []
     patches.receive(receiver, taken.append)
+    assert receiver.transport.transport._connection.reads_all
     packet = RtpPacket(payload_type=96, sequence_number=5, timestamp=960, payload=b"x")
     assert receiver._RTCRtpReceiver__jitter_buffer.add(packet) == (False, None)
     assert taken == [packet]
@@ -46,6 +47,7 @@ async def test_a_receiver_gives_every_packet_and_keeps_no_thread():
             assert isinstance(receiver, RTCRtpReceiver)
             receiver._RTCRtpReceiver__decoder_thread.join(timeout=5)
             assert not receiver._RTCRtpReceiver__decoder_thread.is_alive()
+            assert all(protocol.receiver.reads_all for protocol in receiver.transport.transport._connection._protocols)
 
 
 async def gathered() -> set[str]:
@@ -119,6 +121,7 @@ async def test_all_datagrams_that_wait_are_read_in_one_round_of_the_loop():
     with patches.offer_addresses(LOOPBACK):
         ice = aioice.ice.Connection(ice_controlling=True)
         await ice.gather_candidates()
+    ice.reads_all = True
     [candidate] = ice.local_candidates
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as far:
         for _ in range(40):

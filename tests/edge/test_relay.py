@@ -18,12 +18,12 @@ def test_a_good_network_does_nothing():
     assert fates(Faults(), 100) == [[0.0]] * 100
 
 
-@pytest.mark.parametrize(("loss", "burst"), [(0.01, 1), (0.1, 1), (0.1, 4)])
+@pytest.mark.parametrize(("loss", "burst"), [(0.01, 1), (0.1, 1), (0.1, 4), (0.01, None), (0.3, None)])
 def test_losses_and_how_many_in_a_row(loss, burst):
     lost = [not fate for fate in fates(Faults(loss=loss, burst=burst))]
     bursts = sum(now and not before for before, now in pairwise([False, *lost]))
     assert sum(lost) / len(lost) == pytest.approx(loss, rel=0.2)
-    assert sum(lost) / bursts == pytest.approx(burst, rel=0.15)
+    assert sum(lost) / bursts == pytest.approx(burst or 1 / (1 - loss), rel=0.15)
 
 
 def test_duplicates():
@@ -48,3 +48,14 @@ def test_some_are_overtaken():
 def test_drift_grows():
     out = fates(Faults(drift=1e-4), 5000)
     assert out[-1][0] == pytest.approx(0.01, rel=0.01)
+
+
+def test_a_narrow_place_lets_its_rate_through_and_keeps_packets_no_longer_than_its_queue():
+    path = Path(1)
+    path.faults = Faults(rate=48_000, queue=0.1)
+    arrivals = [(n * 0.02, when) for n in range(500) for when in path.arrivals(n * 0.02, 132)]  # 64 kb/s
+    assert len(arrivals) == pytest.approx(375, abs=5)
+    assert 0.08 < max(when - sent for sent, when in arrivals) <= 0.1
+    assert min(after - before for (_, before), (_, after) in pairwise(arrivals)) >= 0.0266
+    path.faults = Faults(rate=80_000)
+    assert [path.arrivals(100 + n * 0.02, 132)[0] - 100 - n * 0.02 for n in range(50)] == pytest.approx([0.016] * 50)

@@ -129,6 +129,17 @@ def test_reordered_and_repeated_packets_change_nothing():
     assert np.array_equal(joined(play(Depacketizer(), packets)), joined(play(Depacketizer(), shuffled)))
 
 
+def test_the_time_that_packets_wait_for_others_is_counted():
+    stream, packets = Depacketizer(), encode(tone(0.1, 48_000))
+    play(stream, packets[:2])
+    assert stream.statistics.held == 0
+    late = replace(packets[2], arrival=packets[3].arrival + 0.01)
+    play(stream, [packets[3], late])
+    assert stream.statistics.held == pytest.approx(0.01)
+    stream.tick(late.arrival + 1)
+    assert stream.statistics.held == pytest.approx(0.01)
+
+
 def test_numbers_and_timestamps_wrap():
     samples = tone(0.4, 48_000)
     plain = joined(play(Depacketizer(), encode(samples)))

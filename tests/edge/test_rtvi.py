@@ -2,10 +2,13 @@
 
 import asyncio
 import json
+from typing import get_args
 
 import aiohttp
 import pytest
 from aiortc import RTCConfiguration, RTCPeerConnection, RTCSessionDescription
+from hypothesis import given
+from hypothesis import strategies as st
 
 from agent.edge.patches import offer_addresses
 from agent.edge.rtvi import RTVI
@@ -22,6 +25,9 @@ from agent.realtime.transcription import (
 )
 from agent.realtime.vendor import SpokenWord, WordsTimed
 from tests.serving import serving
+
+KINDS = ["client-ready", "send-text", "llm-function-call-result", "dtmf", "disconnect-bot", "client-message"]
+KEYS = st.sampled_from(["content", "options", "run_immediately", "tool_call_id", "result", "buttons"])
 
 
 def rtvi():
@@ -95,6 +101,22 @@ def test_what_cannot_be_done_is_refused_by_the_messages_id(text, code, answers):
     error = dialect.refuse(caught.value, text)
     [answer] = [json.loads(each) for each in dialect.write(error, "event_1")]
     assert (answer["type"], answer["id"]) == (("error-response", "m1") if answers else ("error", "event_1"))
+
+
+DATA = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=8),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8) | KEYS, inner, max_size=3),
+)
+
+
+@given(st.sampled_from(KINDS), DATA, DATA)
+def test_whatever_is_sent_is_read_or_refused(kind, data, message_id):
+    dialect, text = rtvi(), message(kind, data, id=message_id)
+    try:
+        for event in dialect.read(text):
+            assert isinstance(event, get_args(client_events.ClientEvent))
+    except EventError as error:
+        assert list(dialect.write(dialect.refuse(error, text), "event_1"))  # noqa: PT017  it may be raised or not
 
 
 def test_the_agent_is_sent_away():

@@ -9,6 +9,7 @@ import torch
 
 from models import bench, rivals, shapes
 from models.__main__ import main
+from models.config import ProjectorConfig, UltravoxConfig
 from models.engine import Engine, Limits
 from models.request import Options
 
@@ -23,11 +24,13 @@ def setting(**changes: object) -> bench.Setting:
         "rounds": 1,
         "tokens": 3,
         "conversations": (1, 2),
+        "talking": 2,
     }
     return bench.Setting(**(values | changes))
 
 
-def test_json_has_what_is_asked_for_most(capsys: pytest.CaptureFixture[str]) -> None:
+def test_json_has_what_is_asked_for_most(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "TURN", 0.01)
     threads = torch.get_num_threads()
     command = ["bench", "--shape", "demo", "--device", "cpu", "--dtype", "float32", "--rounds", "1", "--threads", "1"]
     assert main([*command, "--conversations", "1", "8", "--json"]) == 0
@@ -40,9 +43,12 @@ def test_json_has_what_is_asked_for_most(capsys: pytest.CaptureFixture[str]) -> 
     torch.set_num_threads(threads)
 
 
-def test_every_figure_is_there() -> None:
+def test_every_figure_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "TURN", 0.01)
     report = bench.measure(setting(rounds=2))
-    stages = {"mel_ms", "encoder_ms", "projector_ms", "prefill_1000_ms", "memory_mb", "rewind_ms"}
+    stages = {"mel_ms", "convolutions_ms", "encoder_layers_ms", "projector_ms", "prefill_1000_ms", "memory_mb"}
+    stages |= {"mel_more_ms", "convolutions_more_ms", "hear_5s_ms", "hear_more_5s_ms", "rewind_ms", "per_token_ms"}
+    stages |= {"roofline_per_token_ms", "bandwidth_gb_s", "peak_tflop_s", "ttft_2_talking_ms", "ttft_2_talking_p95_ms"}
     assert stages | {"tokens_per_s_1", "tokens_per_s_2", "transformers_tokens_per_s_1"} <= set(report)
     for kind in ("nothing", "tape", "speculated"):
         assert {f"ttft_{kind}_{s}s_{h}_ms" for s in (1, 5, 15) for h in (0, 1000)} <= set(report)
@@ -97,6 +103,28 @@ def test_a_letter_is_a_token_and_no_answer_ends_by_itself() -> None:
 
 def test_the_roofline_reads_what_a_token_needs() -> None:
     model = shapes.build("demo", CPU, torch.float32).language_model
-    assert rivals.bandwidth(CPU, 1_000_000) > 1e8
-    assert rivals.peak(CPU, torch.float32) > 1e8
-    assert 0 < rivals.token_seconds(model, 0) < 1
+    plain, rounded = (rivals.Roofline.of(model, 0, quantize) for quantize in (None, "int8"))
+    least = 4 * sum(parameter.numel() for parameter in model.parameters())
+    assert plain.bytes_per_s > 1e8
+    assert plain.operations_per_s > 1e8
+    assert plain.seconds >= least / plain.bytes_per_s
+    assert rounded.size < 0.5 * plain.size == 0.5 * least
+
+
+def small_v0_4() -> UltravoxConfig:
+    """The published architecture with every size scaled down, and nothing else changed."""
+    whole = shapes._v0_4()
+    text = replace(whole.text, vocabulary=1024, width=256, layers=2, heads=8, kv_heads=2, head_size=32, feedforward=896)
+    audio = replace(whole.audio, width=64, layers=2, heads=4, feedforward=256)
+    return UltravoxConfig(audio, ProjectorConfig(64, 256, hidden=256), text)
+
+
+@pytest.mark.parametrize("quantize", [None, "int8"])
+def test_the_full_size_goes_the_way_that_a_small_one_goes(
+    monkeypatch: pytest.MonkeyPatch, quantize: str | None
+) -> None:
+    monkeypatch.setattr(bench, "TURN", 0.01)
+    monkeypatch.setattr(bench, "HISTORIES", (0, 1000))
+    monkeypatch.setitem(shapes.SHAPES, "v0_4", small_v0_4)
+    report = bench.measure(setting(shape="v0_4", dtype=torch.bfloat16, quantize=quantize))
+    assert all(math.isfinite(figure.median) for figure in report.values())

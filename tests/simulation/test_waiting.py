@@ -51,7 +51,7 @@ def test_a_thinking_pause_is_not_cut():
 
     call = simulate(script, ScriptedEngine(["Yes."], end_of_turn=unfinished), settings=BELIEVED)
     assert len(call.caller.times(events.Committed)) == 1
-    assert waits(call) == [pytest.approx(0.2, abs=0.021)]
+    assert waits(call) == [pytest.approx(0.3, abs=0.021)]
     assert call.traces[0].end_of_turn == 0.95
 
 
@@ -101,7 +101,7 @@ def test_waiting_needs_no_speculation():
 
 def test_the_trace_tells_what_was_decided_and_why():
     [trace] = simulate(TURN, judging(0.97), settings=BELIEVED).traces
-    assert (trace.wait, trace.end_of_turn) == (0.2, 0.97)
+    assert (trace.wait, trace.end_of_turn) == (0.3, 0.97)
 
 
 def test_an_engine_is_believed_once_it_has_proved_itself():

@@ -27,7 +27,7 @@ const statistics = (inbound) =>
 
 test('a turn is reported on the server’s clock, with what the sound went through since the last one', () => {
   const reporter = new Reporter();
-  const counted = { packetsLost: 2, concealedSamples: 960, jitterBufferDelay: 300, jitterBufferEmittedCount: 10_000 };
+  const counted = { packetsLost: 2, jitter: 0.003, concealedSamples: 960, jitterBufferDelay: 300, jitterBufferEmittedCount: 10_000 };
   assert.deepEqual(reporter.report('resp_1', 100, 600, statistics(counted)), [], 'clocks were not compared yet');
   const pings = reporter.take({ type: 'input_audio_buffer.speech_stopped', audio_end_ms: 0, item_id: '' }, 50);
   assert.deepEqual(pings.map((text) => JSON.parse(text)), Array(3).fill({ type: 'parley.ping', client_ms: 50 }));
@@ -35,9 +35,9 @@ test('a turn is reported on the server’s clock, with what the sound went throu
   const [first] = reporter.report('resp_1', 100, 600, statistics(counted));
   assert.deepEqual(JSON.parse(String(first)), {
     type: 'parley.heard', response_id: 'resp_1', spoken_ms: 1100, heard_ms: 1600, clock_error_ms: 5,
-    round_trip_ms: 24, packets_lost: 2, concealed_ms: 20, jitter_buffer_ms: 30,
+    round_trip_ms: 24, jitter_ms: 3, packets_lost: 2, concealed_ms: 20, jitter_buffer_ms: 30,
   });
-  const later = { packetsLost: 2, concealedSamples: 960, jitterBufferDelay: 700, jitterBufferEmittedCount: 20_000 };
+  const later = { packetsLost: 2, jitter: 0.001, concealedSamples: 960, jitterBufferDelay: 700, jitterBufferEmittedCount: 20_000 };
   const [second] = reporter.report('resp_2', 5000, 5400, statistics(later));
   const { packets_lost, concealed_ms, jitter_buffer_ms } = JSON.parse(String(second));
   assert.deepEqual({ packets_lost, concealed_ms, jitter_buffer_ms }, { packets_lost: 0, concealed_ms: 0, jitter_buffer_ms: 40 });

@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from aiortc import RTCPeerConnection
 
 from agent.server import Server
 from tests.web.browser import DENIED, ELSEWHERE, NO_MICROPHONE, Page, chromium
@@ -132,6 +133,29 @@ async def test_a_lost_connection_is_made_anew(page: Page):
         assert list(server.calls) == [call_id]
         await page.run("document.querySelector('#suggestions button').click()")
         await page.until(f"{TURNS}.includes({NAME!r})")
+
+
+async def test_a_lost_network_is_gone_around_on_the_same_connection(page: Page):
+    async with serving(NAME) as (server, url):
+        await opened(page, url)
+        await page.run(CALL)
+        await page.until(phase("listening"))
+        [edge] = server.calls.values()
+        link = edge.connections._used
+        deafen(link.connection)
+        await page.until(phase("reconnecting"))
+        await page.until(f"{phase('listening')} && peers[0].connectionState === 'connected'")
+        assert edge.connections._used is link
+        assert await page.run("peers.length") == 1
+        await page.run("document.querySelector('#suggestions button').click()")
+        await page.until(f"{TURNS}.includes({NAME!r})")
+
+
+def deafen(connection: RTCPeerConnection) -> None:
+    """Let nothing through between a peer and its sockets any more."""
+    for protocol in connection.getTransceivers()[0].receiver.transport.transport._connection._protocols:
+        protocol.datagram_received = lambda *_: None
+        protocol.transport.sendto = lambda *_: None
 
 
 LINE = """

@@ -1,7 +1,11 @@
-"""The latency that the waterfall shows of a browser's turn is that of the test's own recording of both sides, within 20 ms."""
+"""The latency that the waterfall shows of a browser's turns is that of the test's own recording of both sides, within 20 ms.
+
+Of three turns, the middle one counts: a browser that is kept from running for long moments hears with two clocks twice as differently.
+"""
 
 import asyncio
 import base64
+import statistics
 from pathlib import Path
 
 import aiohttp
@@ -68,6 +72,9 @@ STEP, LOUD = 96, 0.006
 """2 ms, and an RMS of full scale (-44 dBFS)."""
 
 
+TURNS = 3
+
+
 def loud(samples):
     """Seconds of the loud steps' starts."""
     steps = samples[: samples.size // STEP * STEP].reshape(-1, STEP) / 32768
@@ -77,12 +84,12 @@ def loud(samples):
 @pytest.fixture(scope="module")
 def question(tmp_path_factory) -> Path:
     path = tmp_path_factory.mktemp("speech") / "question.wav"
-    asyncio.run(speak(path, [(1.5, "Who are you?"), (8, "")]))
+    asyncio.run(speak(path, [(1.5, "Who are you?"), *[(2.6, "Who are you?")] * (TURNS - 1), (3, "")]))
     return path
 
 
 async def test_the_waterfall_says_what_the_recording_says(question):
-    stages = Stages(ScriptedEngine(["I am Parley, a voice agent."], first_token=0.3), tts.load("en-us"))
+    stages = Stages(ScriptedEngine(["Parley."] * TURNS, first_token=0.3), tts.load("en-us"))
     async with running(Server(Settings(port=0), stages, vad.load("silero"))) as url:
         async with chromium(microphone(question)) as page, aiohttp.ClientSession(url) as http:
             await page.command("Page.enable")
@@ -91,17 +98,19 @@ async def test_the_waterfall_says_what_the_recording_says(question):
             await page.open(f"{url}/")
             await page.until("document.querySelector('#call').disabled === false")
             await page.run("document.querySelector('#call').click()")
-            await page.until("document.body.dataset.phase === 'speaking'", 40)
-            async with asyncio.timeout(20):
-                while not (rows := await (await http.get("/traces")).json()):
+            async with asyncio.timeout(40):
+                while len(rows := await (await http.get("/traces")).json()) < TURNS:
                     await asyncio.sleep(0.2)
             said, heard = [
                 np.frombuffer(base64.b64decode(await page.run(f"({TAKE})({side})")), np.int16) for side in (0, 1)
             ]
             beyond = await page.run("1000 * recorder.outputLatency")
-    start = loud(heard)[0]
-    end = [time for time in loud(said) if time < start][-1] + STEP / 48_000
-    [row] = rows
-    assert row["measured"] == "ear"
-    assert row["v2v_ms"] == pytest.approx(1000 * (start - end) + beyond, abs=20), "the output comes after the recording"
-    assert row["ear"]["jitter_buffer_ms"] > 0
+    spoken, answered = loud(said), loud(heard)
+    starts = answered[np.flatnonzero(np.diff(answered, prepend=-1) > 1)]
+    recorded = [1000 * (start - spoken[spoken < start][-1] - STEP / 48_000) + beyond for start in starts]
+    assert len(recorded) == TURNS
+    assert [row["measured"] for row in rows] == ["ear"] * TURNS
+    shown = [row["v2v_ms"] for row in rows]
+    wrong = [one - other for one, other in zip(shown, recorded, strict=True)]
+    assert statistics.median(wrong) == pytest.approx(0, abs=20), (shown, recorded)
+    assert all(row["ear"]["jitter_buffer_ms"] > 0 for row in rows)

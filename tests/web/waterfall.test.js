@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 
-import { stages, voiceToVoice } from '../../web/waterfall.js';
+import { stages, voiceToVoice } from '../../web/chat/waterfall.js';
 
 const spans = (marks) => stages(marks).map(({ name, start, end }) => [name, start, end]);
 

@@ -34,7 +34,7 @@ import { Ear } from './ear.js';
 import { Meter } from './meter.js';
 import { openMicrophone } from './microphone.js';
 import { Reporter } from './report.js';
-import { CallError, ENDED_BY_SERVER, UNREACHABLE, microphone, unexpected } from './problems.js';
+import { CallError, ENDED_BY_SERVER, LOST, UNREACHABLE, microphone, unexpected } from './problems.js';
 
 /** Between two tries to come back. */
 const RETRY_MS = 1000;
@@ -42,6 +42,7 @@ const RETRY_MS = 1000;
 export class Call {
   #closed = false;
   #muted = false;
+  #restarting = false;
   /** @type {Connection | null} */
   #connection = null;
   /** @type {MediaStream | null} */
@@ -169,12 +170,37 @@ export class Call {
     const connection = new Connection(this.#mic, this.#about.ice_servers, this.#wish.codec ?? null, {
       event: (event) => this.#receive(event),
       voice: (agent) => this.#play(agent),
-      unstable: this.#listener.unstable,
+      unstable: (waiting) => void this.#wait(connection, waiting),
       lost: (problem) => (this.#begun ? void this.#comeBack(problem) : this.#lose(problem)),
     });
     this.#connection = connection;
     this.#token = await connection.open(this.#wish, this.#token ?? 'new');
     if (!this.#closed) this.#listener.token(this.#token);
+  }
+
+  /**
+   * Nothing arrives: ask for another path, and for another connection where the server has given this one up.
+   *
+   * @param {Connection} connection
+   * @param {boolean} waiting
+   */
+  async #wait(connection, waiting) {
+    this.#listener.unstable(waiting);
+    if (this.#restarting) return;
+    this.#restarting = true;
+    while (this.#token && connection.waiting) {
+      try {
+        await connection.restart(this.#wish, this.#token);
+      } catch (error) {
+        const unreachable = error instanceof CallError && error.problem === UNREACHABLE;
+        if (connection.waiting && !unreachable) {
+          connection.close();
+          await this.#comeBack(LOST);
+        }
+      }
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
+    }
+    this.#restarting = false;
   }
 
   /**
@@ -210,10 +236,12 @@ export class Call {
   /** @param {Sound} sound */
   #hear(sound) {
     this.#listener.sound(sound);
-    const wait = this.#ear.hear(sound);
-    if (!wait) return;
-    this.#listener.wait(wait);
-    void this.#report(wait);
+    for (const levels of this.#meter?.fine(sound) ?? []) {
+      const wait = this.#ear.hear(levels, this.#meter?.quantum ?? 0);
+      if (!wait) continue;
+      this.#listener.wait(wait);
+      void this.#report(wait);
+    }
   }
 
   /**

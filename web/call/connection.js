@@ -75,6 +75,27 @@ export class Connection {
     return answer.token;
   }
 
+  /**
+   * The network changed, or nothing arrives: ask for another path below this connection, whose channel and sound then go on.
+   * CallError tells why the server refused.
+   *
+   * @param {Request} request
+   * @param {string} token
+   */
+  async restart(request, token) {
+    this.#peer.restartIce();
+    await this.#peer.setLocalDescription();
+    await gathered(this.#peer);
+    if (!this.waiting) return;
+    const { sdp } = await dial(this.#peer.localDescription?.sdp ?? '', request, token);
+    if (!this.#closed) await this.#peer.setRemoteDescription({ type: 'answer', sdp });
+  }
+
+  /** Nothing arrives for the moment, and the connection is not given up yet. */
+  get waiting() {
+    return !this.#closed && this.#peer.connectionState === 'disconnected';
+  }
+
   /** @param {string[]} events  JSON texts. */
   send(events) {
     if (this.#channel.readyState === 'open') events.forEach((event) => this.#channel.send(event));
@@ -150,7 +171,9 @@ export class Connection {
  */
 function gathered(peer) {
   return new Promise((resolve) => {
-    const check = () => peer.iceGatheringState === 'complete' && resolve();
+    // When ICE restarts, the state is that of the last gathering at first.
+    const found = () => peer.localDescription?.sdp.includes('a=candidate:');
+    const check = () => peer.iceGatheringState === 'complete' && found() && resolve();
     peer.addEventListener('icegatheringstatechange', check);
     setTimeout(resolve, GATHERING_MS);
     check();

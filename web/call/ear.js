@@ -47,13 +47,14 @@ export class Ear {
 
   /**
    * @param {Levels} levels
+   * @param {number} length  Seconds that they are of, from their time on.
    * @returns {Wait | null}  Once, when it ends.
    */
-  hear({ time, mic, agent }) {
+  hear({ time, mic, agent }, length) {
     const elapsed = Math.max(0, time - this.#time);
     this.#time = time;
     this.#floor = Math.max(1e-5, Math.min(mic, this.#floor * FLOOR_RISE ** elapsed));
-    if (mic > Math.max(SPEECH, this.#floor * ABOVE_FLOOR)) this.#spoke = time;
+    if (mic > Math.max(SPEECH, this.#floor * ABOVE_FLOOR)) this.#spoke = time + length;
     if (this.#since === null || agent < AUDIBLE) return null;
     const wait = { response: this.#response, from: this.#since, to: time };
     this.#since = null;

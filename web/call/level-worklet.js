@@ -1,5 +1,5 @@
 /**
- * Runs on the audio thread: each input's RMS and samples, about every 10 ms, posted as `Sound` (meter.js). The first input
+ * Runs on the audio thread: each input's levels and samples, about every 10 ms, posted as `Sound` (meter.js). The first input
  * is the microphone, the second the agent.
  */
 
@@ -13,7 +13,8 @@ const KEPT = (QUANTA * 128) / 2;
 
 class LevelProcessor extends worklet.AudioWorkletProcessor {
   quanta = 0;
-  energy = [0, 0];
+  /** RMS of each quantum. */
+  levels = [new Float32Array(QUANTA), new Float32Array(QUANTA)];
   samples = [new Int16Array(KEPT), new Int16Array(KEPT)];
 
   /** @param {Float32Array[][]} inputs */
@@ -30,21 +31,24 @@ class LevelProcessor extends worklet.AudioWorkletProcessor {
    */
   take(quantum, side) {
     if (!quantum) return;
+    let energy = 0;
     const kept = this.samples[side] ?? new Int16Array(KEPT);
     for (let at = 0; at < 128; at += 2) {
       const [a, b] = [quantum[at] ?? 0, quantum[at + 1] ?? 0];
-      this.energy[side] = (this.energy[side] ?? 0) + a * a + b * b;
+      energy += a * a + b * b;
       kept[(this.quanta * 128 + at) / 2] = Math.max(-1, Math.min(1, (a + b) / 2)) * 32_767;
     }
+    const levels = this.levels[side];
+    if (levels) levels[this.quanta] = Math.sqrt(energy / 128);
   }
 
   report() {
-    const [mic, agent] = this.energy.map((energy) => Math.sqrt(energy / (QUANTA * 128)));
+    const [mic, agent] = this.levels.map((levels) => Math.hypot(...levels) / Math.sqrt(QUANTA));
     const samples = { mic: this.samples[0], agent: this.samples[1] };
-    this.port.postMessage({ time: worklet.currentTime, mic, agent, samples });
+    const quanta = { mic: this.levels[0], agent: this.levels[1] };
+    this.port.postMessage({ time: worklet.currentTime, mic, agent, samples, quanta });
     this.quanta = 0;
-    this.energy = [0, 0];
-    this.samples.forEach((kept) => kept.fill(0));
+    for (const kept of [...this.samples, ...this.levels]) kept.fill(0);
   }
 }
 

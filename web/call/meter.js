@@ -3,9 +3,15 @@
  *
  * @import { Levels } from './level.js'
  *
- * @typedef {Levels & { samples: { mic: Int16Array, agent: Int16Array } }} Sound  Levels, and the samples that they are of,
- * at half the context's rate.
+ * @typedef {Levels & {
+ *   samples: { mic: Int16Array, agent: Int16Array },
+ *   quanta: { mic: Float32Array, agent: Float32Array },
+ * }} Sound  Levels, the samples that they are of at half the context's rate, and the levels of each 128 of the context's
+ * samples; `time` is that of the last of these.
  */
+
+/** Samples that browsers render at a time. */
+const QUANTUM = 128;
 
 export class Meter {
   /** @type {Map<'mic' | 'agent', MediaStreamAudioSourceNode>} */
@@ -54,6 +60,25 @@ export class Meter {
   /** Samples per second of `Sound`. */
   get rate() {
     return this.#context.sampleRate / 2;
+  }
+
+  /**
+   * A sound's levels as finely as they were taken: 128 samples each.
+   *
+   * @param {Sound} sound
+   * @returns {Levels[]}
+   */
+  fine({ time, quanta: { mic, agent } }) {
+    return Array.from(mic, (level, at) => ({
+      time: time - (mic.length - 1 - at) * this.quantum,
+      mic: level,
+      agent: agent[at] ?? 0,
+    }));
+  }
+
+  /** Seconds. */
+  get quantum() {
+    return QUANTUM / this.#context.sampleRate;
   }
 
   /**

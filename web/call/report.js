@@ -3,7 +3,7 @@
  * which is compared with pings over the data channel. Times are milliseconds of `performance.now()`.
  *
  * @import { ServerEvent } from './events.js'
- * @typedef {{ packetsLost: number, concealedSamples: number, jitterBufferDelay: number, jitterBufferEmittedCount: number }} Inbound
+ * @typedef {{ packetsLost: number, jitter: number, concealedSamples: number, jitterBufferDelay: number, jitterBufferEmittedCount: number }} Inbound
  */
 
 import { Clock } from './clock.js';
@@ -18,7 +18,7 @@ const MOMENTS = new Set(['session.created', 'input_audio_buffer.speech_stopped']
 export class Reporter {
   #clock = new Clock();
   /** @type {Inbound} */
-  #before = { packetsLost: 0, concealedSamples: 0, jitterBufferDelay: 0, jitterBufferEmittedCount: 0 };
+  #before = { packetsLost: 0, jitter: 0, concealedSamples: 0, jitterBufferDelay: 0, jitterBufferEmittedCount: 0 };
 
   /**
    * @param {ServerEvent} event
@@ -64,6 +64,7 @@ export class Reporter {
     const emitted = inbound.jitterBufferEmittedCount - before.jitterBufferEmittedCount;
     const delay = inbound.jitterBufferDelay - before.jitterBufferDelay;
     return {
+      jitter_ms: 1000 * inbound.jitter,
       packets_lost: Math.max(0, inbound.packetsLost - before.packetsLost),
       concealed_ms: Math.max(0, inbound.concealedSamples - before.concealedSamples) / SAMPLES_PER_MS,
       ...(emitted > 0 ? { jitter_buffer_ms: (1000 * delay) / emitted } : {}),

@@ -26,15 +26,17 @@ const RESUME = 'Parley-Resume';
 /** Where the key is kept for the other pages, as long as the tab. */
 const KEY = 'parley.key';
 
+/** Of a server that said nothing yet. @type {About} */
+export const UNKNOWN = { model: '', suggestions: [], ice_servers: [], agents: [], voices: [], resume_seconds: 0 };
+
 /**
  * What the server says of itself before a call; where it says nothing, nothing is offered.
  *
  * @returns {Promise<About>}
  */
 export async function describe() {
-  const nothing = { model: '', suggestions: [], ice_servers: [], resume_seconds: 0 };
   const [about, { data: agents = [], voices = [] }] = await Promise.all([read('/v1/parley'), read('/v1/agents')]);
-  return { ...nothing, ...about, agents, voices };
+  return { ...UNKNOWN, ...about, agents, voices };
 }
 
 /** A JSON object of the server's; empty where it cannot be had. */

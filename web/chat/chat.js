@@ -7,10 +7,11 @@
  * @import { Transcript } from './turns.js'
  */
 
+import { element, keepOnLeaving, missing, takeLeft } from '../call/page.js';
 import { HELD, MUTED, PUSH, WORDS, inCall, starting } from '../call/phase.js';
 import { Player } from '../call/player.js';
-import { CallError, unable } from '../call/problems.js';
-import { describe } from '../call/signalling.js';
+import { CallError } from '../call/problems.js';
+import { UNKNOWN, describe } from '../call/signalling.js';
 import { Sounds } from '../call/sounds.js';
 import { Conversation } from './conversation.js';
 import { SettingsDialog, wish } from './settings.js';
@@ -18,13 +19,8 @@ import { Strip } from './strip.js';
 import { key } from './turns.js';
 import { TranscriptView } from './view.js';
 
-/** Where a call that was left with its page waits for the next one: a reload of the same tab. */
-const LEFT = 'parley.left';
-
 const TAKES_SPACE = 'a, button, input, textarea, select, summary, dialog';
 
-/** @param {string} id */
-const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const voice = /** @type {HTMLAudioElement} */ (element('voice'));
 const text = /** @type {HTMLInputElement} */ (element('text'));
 const main = element('main');
@@ -43,7 +39,7 @@ const chat = new Conversation(voice, sounds, {
   blocked: () => (element('unblock').hidden = false),
 });
 /** @type {About} */
-let about = { model: '', suggestions: [], ice_servers: [], agents: [], voices: [], resume_seconds: 0 };
+let about = UNKNOWN;
 /** @type {Phase} */
 let shown = 'ready';
 
@@ -144,8 +140,7 @@ async function prepare() {
 
 /** Go on with the call that the last page of this tab left, if the server still keeps it. */
 function resume() {
-  const left = JSON.parse(sessionStorage.getItem(LEFT) ?? 'null');
-  sessionStorage.removeItem(LEFT);
+  const left = takeLeft('chat');
   if (left && Date.now() - left.left < 1000 * about.resume_seconds) {
     void chat.resume(about, wish(dialog.settings, about), left);
   }
@@ -174,12 +169,7 @@ function bind() {
   };
   bindTalk();
   sounds.lend();
-  addEventListener('pagehide', () => {
-    const left = chat.leave(Date.now());
-    if (left) sessionStorage.setItem(LEFT, JSON.stringify(left));
-  });
-  // A page that comes out of the browser's cache still shows its call, but has none.
-  addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+  keepOnLeaving('chat', () => chat.leave(Date.now()));
 }
 
 /** Push-to-talk: by pointer, by the button's own key, and by the space bar wherever it means nothing else. */
@@ -217,16 +207,12 @@ async function begin() {
   bind();
   chat.push.on = dialog.settings.push;
   if (dialog.settings.speaker) void voice.setSinkId?.(dialog.settings.speaker).catch(() => {});
-  const missing = unable({
-    secure: isSecureContext,
-    media: 'mediaDevices' in navigator,
-    webrtc: 'RTCPeerConnection' in globalThis,
-  });
-  element('call').toggleAttribute('disabled', missing !== null);
-  chat.problem = missing;
-  show(missing ? 'failed' : 'ready');
+  const problem = missing();
+  element('call').toggleAttribute('disabled', problem !== null);
+  chat.problem = problem;
+  show(problem ? 'failed' : 'ready');
   await prepare();
-  if (!missing) resume();
+  if (!problem) resume();
 }
 
 addEventListener('hashchange', () => void prepare()); // a key was added to the address

@@ -5,7 +5,7 @@
  * @import { AgentTurn, CallerTurn, Turn } from './turns.js'
  */
 
-import { stages, voiceToVoice } from '../waterfall.js';
+import { stages, voiceToVoice } from './waterfall.js';
 import { key } from './turns.js';
 
 /** Parts of a turn that hold the focus over a change. */
@@ -147,7 +147,7 @@ function stack(marks) {
 
 /**
  * @param {HTMLElement} list
- * @param {import('../waterfall.js').Stage} stage
+ * @param {import('./waterfall.js').Stage} stage
  */
 function row(list, { name, label, start, end }) {
   const term = node('dt', '');

@@ -118,11 +118,15 @@ function sound(turn) {
   /** @type {[string, number | null | undefined, string][]} */
   const rows = [
     ['Clock comparison right within', ear?.['clock_error_ms'], 'ms'],
-    ['Round trip', ear?.['round_trip_ms'], 'ms'],
+    ['Round trip', ear?.['round_trip_ms'] ?? media['sent_round_trip_ms'], 'ms'],
+    ['Jitter at the ear', ear?.['jitter_ms'] ?? media['sent_jitter_ms'], 'ms'],
     ['Jitter buffer at the ear', ear?.['jitter_buffer_ms'], 'ms'],
     ['Packets lost to the ear', ear?.['packets_lost'] ?? media['missed_packets'], ''],
     ['Sound made up at the ear', ear?.['concealed_ms'], 'ms'],
+    ['Jitter from the caller', media['received_jitter_ms'], 'ms'],
     ['Packets lost from the caller', media['lost_packets'], ''],
+    ['… heard from the copy in the next', media['recovered_packets'], ''],
+    ['… made up', media['concealed_packets'], ''],
     ['Underruns', media['underruns'], ''],
   ];
   return rows.flatMap(([name, value, unit]) =>

@@ -5,6 +5,7 @@
  * @import { Budget, Filter, StageName, Turn } from './turns.js'
  */
 
+import { element } from '../call/page.js';
 import { authorization } from '../call/signalling.js';
 import { ceiling, drawIncidents, drawPercentiles } from './chart.js';
 import { show as showDetail } from './detail.js';
@@ -13,8 +14,6 @@ import { RANKS, intervals, overTime, summary } from './percentiles.js';
 import { Rows } from './rows.js';
 import { OUTCOMES, STAGES, STAGE_NAMES, Turns, counts } from './turns.js';
 
-/** @param {string} id */
-const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const FIELDS = /** @type {(keyof Filter)[]} */ (['call', 'agent', 'model', 'outcome']);
 
 const STATES = /** @type {Record<State, string>} */ ({

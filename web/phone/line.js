@@ -19,7 +19,7 @@ const COLUMNS = [1209, 1336, 1477];
 const LONGEST = 15;
 
 /** Who answers with the server's own settings, whatever agents there are. */
-export const OPERATOR = { id: '', name: 'Parley', number: '0', codec: null };
+const OPERATOR = { id: '', name: 'Parley', number: '0', codec: null };
 
 /**
  * The two frequencies of a key in Hz (ITU-T Q.23).

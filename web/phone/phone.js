@@ -4,24 +4,19 @@
  * @import { About } from '../call/signalling.js'
  */
 
-import { unable } from '../call/problems.js';
-import { describe } from '../call/signalling.js';
+import { element, keepOnLeaving, missing, takeLeft } from '../call/page.js';
+import { UNKNOWN, describe } from '../call/signalling.js';
 import { Sounds } from '../call/sounds.js';
 import { KEYS, clock, isKey, reached } from './line.js';
 import { Telephone } from './telephone.js';
 
-/** Where a call that was left with its page waits for the next one: a reload of the same tab. */
-const LEFT = 'parley.left.phone';
-
 const CODECS = { opus: 'Opus, 48 kHz', pcmu: 'G.711, 8 kHz', pcma: 'G.711, 8 kHz' };
 
-/** @param {string} id */
-const element = (id) => /** @type {HTMLElement} */ (document.getElementById(id));
 const voice = /** @type {HTMLAudioElement} */ (element('voice'));
 const sounds = new Sounds();
 const phone = new Telephone(voice, sounds, show, () => (element('unblock').hidden = false));
 /** @type {About} */
-let about = { model: '', suggestions: [], ice_servers: [], agents: [], voices: [], resume_seconds: 0 };
+let about = UNKNOWN;
 let announced = '';
 
 /** What the display says: where the call is, whom with, and what to do. */
@@ -79,8 +74,7 @@ function callOrHangUp() {
 
 /** Go on with the call that the last page of this tab left, or say that it is over. */
 function resume() {
-  const left = JSON.parse(sessionStorage.getItem(LEFT) ?? 'null');
-  sessionStorage.removeItem(LEFT);
+  const left = takeLeft('phone');
   if (left) void phone.resume(about, left, Date.now());
 }
 
@@ -134,26 +128,17 @@ async function begin() {
     element('unblock').hidden = true;
   };
   addEventListener('keydown', typed);
-  addEventListener('pagehide', () => {
-    const left = phone.leave(Date.now());
-    if (left) sessionStorage.setItem(LEFT, JSON.stringify(left));
-  });
-  // A page that comes out of the browser's cache still shows its call, but has none.
-  addEventListener('pageshow', ({ persisted }) => persisted && location.reload());
+  keepOnLeaving('phone', () => phone.leave(Date.now()));
   sounds.lend();
   setInterval(() => phone.state === 'talking' && show(), 1000);
-  const missing = unable({
-    secure: isSecureContext,
-    media: 'mediaDevices' in navigator,
-    webrtc: 'RTCPeerConnection' in globalThis,
-  });
-  element('call').toggleAttribute('disabled', missing !== null);
-  if (missing) [phone.problem, phone.state] = [missing, 'failed'];
+  const problem = missing();
+  element('call').toggleAttribute('disabled', problem !== null);
+  if (problem) [phone.problem, phone.state] = [problem, 'failed'];
   show();
   about = await describe();
   showNames();
   show();
-  if (!missing) resume();
+  if (!problem) resume();
 }
 
 addEventListener('hashchange', () => void describe().then((said) => ((about = said), showNames())));

@@ -2,7 +2,7 @@
  * The stages of a turn from its marks: what the caller waited for, in order. Pure. Times are milliseconds from the first
  * mark, measured by the server on one clock; the marks are those of agent/traces/trace.py.
  *
- * @import { Marks } from './call/events.js'
+ * @import { Marks } from '../call/events.js'
  * @typedef {{ name: string, label: string, start: number, end: number }} Stage
  */
 
