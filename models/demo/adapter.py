@@ -18,7 +18,7 @@ from models.demo.encoder import AUDIO, Batch, Listener, collate, draw_batch
 from models.demo.language import TEXT
 from models.demo.pool import FRAME, Sample, stop_after
 from models.demo.tokens import IGNORED, Chat, place_words
-from models.demo.training import Run, train
+from models.demo.training import Run, mixed, train
 from models.demo.utterances import draw_break
 from models.ultravox import Projector
 
@@ -69,7 +69,7 @@ def align_loss(rows: Tensor, batch: Batch, table: Tensor, chat: Chat) -> dict[st
         placed = place_sample(sample, chat)
         targets[index, : len(placed)] = torch.tensor(placed)
     inside = targets != IGNORED
-    rows, targets = rows[inside].float(), targets[inside]
+    rows, targets = rows[inside].float(), targets[inside].to(rows.device)
     weight = 1 - (1 - SILENT_WEIGHT) * (targets == chat.pause).float()
     cosines = F.normalize(rows, dim=-1) @ F.normalize(table, dim=-1).T
     named = F.cross_entropy(SHARPNESS * cosines, targets, reduction="none")
@@ -103,7 +103,7 @@ def train_adapter(
 
     def loss(step: int) -> dict[str, Tensor]:
         batch = draw_clips(pool, step)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             encoded, rows = hearing(batch)
             return align_loss(rows, batch, table, chat) | listener.loss(encoded, batch)
 

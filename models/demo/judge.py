@@ -81,4 +81,4 @@ def _right(language: LanguageModel, row: Row, embedded: Tensor, start: int) -> b
     expected = [(at, token) for at, token in enumerate(row.labels) if at >= start and token != IGNORED]
     places, tokens = zip(*expected, strict=True)
     given = language.head(hidden[torch.tensor(places) - 1]).argmax(-1)
-    return bool(given.equal(torch.tensor(tokens)))
+    return bool(given.tolist() == list(tokens))

@@ -22,7 +22,7 @@ from models.demo.conversation import Mix, draw_conversation
 from models.demo.noise import Unsure, find_confusions
 from models.demo.speech import pronounce
 from models.demo.tokens import IGNORED, PLACES, VOCABULARY, Chat, Row, spoken_words, text_row, train_tokenizer
-from models.demo.training import Run, train
+from models.demo.training import Run, mixed, train
 
 TEXT = TextConfig(
     family="llama",
@@ -137,17 +137,17 @@ class Reader(nn.Module):
         most = min(1.0, step / RAMP) if part is WORDS else 1.0
         rows = draw_rows(part, step, self._chat)
         ids, labels = pad_rows(rows, self._chat.end)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed():
             hidden = self.model(self._disturbed(ids, rows, step, most))
             answered = labels[:, 1:] != IGNORED
             logits = self.model.head(hidden[:, :-1][answered]).float()
             over = over_loss(hidden, rows, self.model, self._chat)
-        terms = {"loss": F.cross_entropy(logits, labels[:, 1:][answered]), "over": over}
+        terms = {"loss": F.cross_entropy(logits, labels[:, 1:][answered].to(logits.device)), "over": over}
         places = pad_sequence([torch.tensor(row.places) for row in rows], batch_first=True, padding_value=IGNORED)
         if (counted := places != IGNORED).any():
             assert self._halfway is not None
             told = self.places(self._halfway[counted].float())
-            terms["places"] = PLACES_WEIGHT * F.cross_entropy(told, places[counted])
+            terms["places"] = PLACES_WEIGHT * F.cross_entropy(told, places[counted].to(told.device))
         return terms
 
     def _disturbed(self, ids: Tensor, rows: Sequence[Row], step: int, most: float) -> Tensor:
@@ -165,7 +165,8 @@ def over_loss(hidden: Tensor, rows: Sequence[Row], model: LanguageModel, chat: C
     if not tokens:
         return hidden.new_zeros(())
     of, at = torch.tensor(places).T
-    return OVER_WEIGHT * F.cross_entropy(model.head(hidden[of, at]).float(), torch.tensor(tokens))
+    expected = torch.tensor(tokens, device=hidden.device)
+    return OVER_WEIGHT * F.cross_entropy(model.head(hidden[of, at]).float(), expected)
 
 
 def draw_rows(part: Part, step: int, chat: Chat) -> list[Row]:

@@ -73,16 +73,17 @@ class Unsure:
     def __call__(self, embedded: Tensor, ids: Tensor, most: Tensor, generator: torch.Generator) -> Tensor:
         """Disturb embedded ids [rows, positions], each row up to a level that is drawn for it.
 
-        `most` [rows, positions] bounds the level, 0 to 1: 0 where there is no audio.
+        `most` [rows, positions] bounds the level, 0 to 1: 0 where there is no audio. What is drawn is drawn on the CPU;
+        `embedded` may be elsewhere.
         """
         draw = _Draw(generator)
         levels = draw(len(ids), 1).square() * most
         word = (most > 0) & (ids != self.pause)
         rows = self._mixed(embedded, ids, levels * word, draw)
         rows = self._smeared(rows, ids, levels * word, draw)
-        rows = rows * (1 - 0.3 * levels * draw(*ids.shape))[..., None]
-        spread = self.table.detach().std()
-        return rows + torch.randn(rows.shape, generator=generator) * spread * 0.5 * levels[..., None]
+        rows = rows * (1 - 0.3 * levels * draw(*ids.shape))[..., None].to(rows.device)
+        blur = torch.randn(rows.shape, generator=generator) * 0.5 * levels[..., None]
+        return rows + self.table.detach().std() * blur.to(rows.device)
 
     def _mixed(self, rows: Tensor, ids: Tensor, levels: Tensor, draw: "_Draw") -> Tensor:
         """Bring some words nearer to one that sounds like them, or to a pause; they stay nearer to themselves."""
@@ -90,7 +91,7 @@ class Unsure:
         picked = (draw(*ids.shape, 1) > shares.cumsum(-1)).sum(-1).clamp(max=NEIGHBOURS - 1)
         other = tokens.gather(-1, picked[..., None])[..., 0]
         other = torch.where(draw(*ids.shape) < 0.2, self.pause, other)
-        share = (0.5 * draw(*ids.shape) * (draw(*ids.shape) < 0.6 * levels))[..., None]
+        share = (0.5 * draw(*ids.shape) * (draw(*ids.shape) < 0.6 * levels))[..., None].to(rows.device)
         return rows * (1 - share) + self.table[other] * share
 
     def _smeared(self, rows: Tensor, ids: Tensor, levels: Tensor, draw: "_Draw") -> Tensor:
@@ -98,7 +99,7 @@ class Unsure:
         for step in (1, -1):
             free = (ids == self.pause).roll(-step, 1)
             share = (0.5 * draw(*ids.shape) * (free & (draw(*ids.shape) < 0.4 * levels)))[..., None]
-            moved = (rows - self.table[self.pause]) * share
+            moved = (rows - self.table[self.pause]) * share.to(rows.device)
             rows = rows - moved + moved.roll(step, 1)
         return rows
 

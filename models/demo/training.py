@@ -7,7 +7,7 @@ continues as if it had not stopped.
 import ctypes
 import math
 from collections.abc import Callable, Iterable
-from contextlib import suppress
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -62,18 +62,35 @@ class Run:
     warm_up: int = 50
 
 
+def device() -> torch.device:
+    """Where to train: on a GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def mixed() -> torch.autocast:
+    """Compute in bfloat16 what bears it."""
+    return torch.autocast(device().type, torch.bfloat16)
+
+
+def _attention() -> AbstractContextManager[None]:
+    """Choose the kernel: on a CPU the fused one's backward pass takes twice as long for short sequences."""
+    return sdpa_kernel(SDPBackend.MATH) if device().type == "cpu" else nullcontext()
+
+
 def train(run: Run, module: nn.Module, loss: Callable[[int], dict[str, Tensor]]) -> None:
     """Train all of a module's parameters that need gradients; `loss(step)` gives named terms whose sum is minimised.
 
-    The state is saved about every minute and removed by nobody: a finished run returns at once with its result.
+    The module is moved to `device`. The state is saved about every minute and removed by nobody: a finished run
+    returns at once with its result.
     """
+    module.to(device())
     optimisers = _optimisers(run, module)
     start = _resume(run, module, optimisers)
     begun = saved = perf_counter()
     means: dict[str, float] = {}
     for step in range(start, run.steps):
         rate = _schedule(step, run)
-        with sdpa_kernel(SDPBackend.MATH):  # on a CPU the fused kernel's backward pass takes twice as long
+        with _attention():
             terms = loss(step)
             torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], 1.0)
@@ -118,7 +135,7 @@ def _schedule(step: int, run: Run) -> float:
 def _resume(run: Run, module: nn.Module, optimisers: list[torch.optim.Optimizer]) -> int:
     if not run.state.exists():
         return 0
-    state = torch.load(run.state, weights_only=True)
+    state = torch.load(run.state, map_location=device(), weights_only=True)
     module.load_state_dict(state["module"])
     for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
         optimiser.load_state_dict(saved)

@@ -17,7 +17,7 @@ from models.demo.phones import PHONES, SILENCE, UNLABELLED, from_arpabet, from_e
 from models.demo.pool import Sample, frame_labels, hear, load_shard, save_shard, stop_after
 from models.demo.speech import Clip, by_espeak, by_people, group_borders, no_speech, punctuated, with_pauses
 from models.demo.tokens import Chat, train_tokenizer
-from models.demo.training import Run, orthogonal, train
+from models.demo.training import Run, device, orthogonal, train
 from models.demo.utterances import Utterance
 from models.demo.voices import HELD_OUT
 
@@ -177,7 +177,7 @@ def samples_(count=4) -> list[Sample]:
 
 
 def test_padding_does_not_change_what_a_clip_gives():
-    listener = Listener().eval()
+    listener = Listener().to(device()).eval()
     together = collate(samples_(), None)
     with torch.inference_mode():
         encoded = listener.encode(together)
@@ -189,7 +189,7 @@ def test_padding_does_not_change_what_a_clip_gives():
 
 def test_losses_are_finite_and_reach_encoder_and_rows(chat):
     batch = collate(samples_(), torch.Generator().manual_seed(0))
-    listener = Listener()
+    listener = Listener().to(device())
     encoded = listener.encode(batch)
     rows = torch.randn(4, max(map(slots, batch.samples)), 256, requires_grad=True)
     terms = listener.loss(encoded, batch) | align_loss(
