@@ -24,6 +24,7 @@ from models.demo.language import build_tokenizer, train_language_model
 from models.demo.over import lines, measure_separation
 from models.demo.pool import build_pool, load_shard
 from models.demo.tokens import Chat
+from models.demo.voices import HELD_OUT, PEOPLE, Cast, hold_out
 
 STAGES = ("language", "speech", "encoder", "adapter", "distil", "evaluate")
 
@@ -34,6 +35,12 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--build", type=Path, default=Path("build/demo"), help="where stages keep their results")
     parser.add_argument("--out", type=Path, default=CHECKPOINT, help="where the checkpoint goes")
     parser.add_argument("--until", choices=STAGES, default=STAGES[-1], help="the last stage to run")
+    parser.add_argument(
+        "--hold-out",
+        choices=PEOPLE,
+        default=HELD_OUT.people[0],
+        help="who of those that recorded digits is not trained on; each wants a build folder of its own",
+    )
     parser.add_argument("--threads", type=int, default=2)
     options = parser.parse_args(arguments)
     torch.set_num_threads(options.threads)
@@ -44,7 +51,8 @@ def main(arguments: Sequence[str]) -> None:
     if last == 0:
         print("\n".join(table({"as heard": read(language, chat, cases(Random(0), 12), spoken=1)})))
         return
-    shards = build_pool(options.build, processes=options.threads)
+    trained, held_out = hold_out(options.hold_out)
+    shards = build_pool(options.build, trained, processes=options.threads)
     if last == 1:
         return
     start = options.build / "start"
@@ -57,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     if last > 3:
         distil(options.build, shards)
     if last > 4:
-        finish(options.build, options.out, chat)
+        finish(options.build, options.out, held_out, chat)
 
 
 def distil(build: Path, shards: Sequence[Path]) -> None:
@@ -72,14 +80,14 @@ def distil(build: Path, shards: Sequence[Path]) -> None:
     train(read_settings(settings))
 
 
-def finish(build: Path, out: Path, chat: Chat) -> None:
+def finish(build: Path, out: Path, cast: Cast, chat: Chat) -> None:
     """Write the distilled model as the checkpoint, and measure what was written, unless it was measured already."""
     if (build / REPORT).exists():
         return
     network = read_network(build / "distil" / "model")
     write_checkpoint(out, network, chat)
     judge = Judge(network, chat)
-    write_report(build, evaluate(judge), lines(measure_separation(judge)))
+    write_report(build, evaluate(judge, cast), lines(measure_separation(judge)))
 
 
 if __name__ == "__main__":

@@ -22,7 +22,7 @@ from models.demo.pool import RECORDINGS, hear
 from models.demo.speech import Clip, by_espeak, by_flite, by_people, foreign, no_speech
 from models.demo.tokens import Chat
 from models.demo.utterances import Utterance, draw_digits, draw_utterance, spell
-from models.demo.voices import HELD_OUT
+from models.demo.voices import HELD_OUT, Cast
 from models.demo.wordings import NEW_WORDINGS
 
 REPORT = "evaluation.md"  # in the build folder
@@ -127,8 +127,8 @@ def not_english(judge: Judge, each: int) -> Answers:
     return answers
 
 
-def evaluate(judge: Judge, each: int = 12) -> dict[str, Answers]:
-    """Measure all conditions; gives right or wrong by condition and kind."""
+def evaluate(judge: Judge, cast: Cast = HELD_OUT, each: int = 12) -> dict[str, Answers]:
+    """Measure all conditions, digits by the people of the cast; gives right or wrong by condition and kind."""
     rng = Random("evaluate")
     language, chat = judge.model.language_model, judge.chat
     people = [Case(f"digits {n}", (_digits(n, rng),)) for n in (1, 1, 1, 1, 2, 3, 4, 7, 10) for _ in range(5 * each)]
@@ -137,7 +137,7 @@ def evaluate(judge: Judge, each: int = 12) -> dict[str, Answers]:
         "history": heard(judge, cases(rng, each, before=2), _espeak, CALL),
         "wordings": heard(judge, new_wordings(), _espeak, CLEAN),
         "flite": heard(judge, cases(rng, each), lambda u, r: by_flite(u, HELD_OUT, r), CLEAN),
-        "people": heard(judge, people, lambda u, r: by_people(u, RECORDINGS, HELD_OUT, r), CLEAN),
+        "people": heard(judge, people, lambda u, r: by_people(u, RECORDINGS, cast, r), CLEAN),
         "typed": read(language, chat, cases(rng, each), spoken=0),
         "not English": not_english(judge, each),
     }

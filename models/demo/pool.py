@@ -193,7 +193,7 @@ def load_shard(path: Path) -> list[Sample]:
     return samples
 
 
-def build_pool(folder: Path, shards: int = SHARDS, processes: int = 2) -> list[Path]:
+def build_pool(folder: Path, cast: Cast = TRAINED, shards: int = SHARDS, processes: int = 2) -> list[Path]:
     """Make the shards that are missing; gives the paths of all."""
     for missing, what in ((flite_path() is None, "flite"), (not RECORDINGS.is_dir(), str(RECORDINGS))):
         if missing:
@@ -205,7 +205,7 @@ def build_pool(folder: Path, shards: int = SHARDS, processes: int = 2) -> list[P
     paths = [folder / f"{index:03}.npz" for index in range(shards)]
     todo = [path for path in paths if not path.exists()]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as workers:
-        made = {workers.submit(make_shard, path, f"speech {path.stem}", TRAINED): path for path in todo}
+        made = {workers.submit(make_shard, path, f"speech {path.stem}", cast): path for path in todo}
         for future, path in made.items():
             future.result()
             print(f"speech {path.stem} of {shards}", flush=True)

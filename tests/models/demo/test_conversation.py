@@ -32,7 +32,7 @@ from models.demo.utterances import (
     spell,
     typed,
 )
-from models.demo.voices import HELD_OUT, TRAINED
+from models.demo.voices import HELD_OUT, PEOPLE, TRAINED, hold_out
 from models.demo.wordings import NEW_WORDINGS
 
 STORY = next(kind.answer for kind in dialogue.KINDS if kind.name == "story")
@@ -122,6 +122,15 @@ def test_no_voice_and_no_rate_of_the_evaluation_is_trained():
     assert not set(HELD_OUT.people) & set(TRAINED.people)
     trained = {rate for first, last in TRAINED.rates for rate in range(first, last + 1)}
     assert not trained & {rate for first, last in HELD_OUT.rates for rate in range(first, last + 1)}
+
+
+@pytest.mark.parametrize("person", PEOPLE)
+def test_each_person_can_be_held_out(person):
+    trained, held_out = hold_out(person)
+    assert held_out.people == (person,)
+    assert {*trained.people, person} == set(PEOPLE)
+    assert person not in trained.people
+    assert (trained == TRAINED) == (held_out == HELD_OUT) == (person == "jackson")
 
 
 def test_typed_words_keep_their_meaning():
