@@ -70,7 +70,8 @@ class OpusDecoder:
         assert library is not None
         self._opus = library
         self._state = ctypes.create_string_buffer(library.opus_decoder_get_size(1))
-        self._pcm = (ctypes.c_int16 * LONGEST)()
+        self._pcm: Samples = np.zeros(LONGEST, np.int16)
+        self._address = ctypes.c_void_p(self._pcm.ctypes.data)
         library.opus_decoder_init(self._state, INPUT_RATE, 1)
 
     def decode(self, payload: bytes) -> Samples:
@@ -89,10 +90,10 @@ class OpusDecoder:
 
     def _decode(self, payload: bytes | None, count: int, fec: int) -> Samples:
         size = len(payload) if payload else 0
-        decoded = self._opus.opus_decode(self._state, payload, size, self._pcm, count, fec)
+        decoded = self._opus.opus_decode(self._state, payload, size, self._address, count, fec)
         if decoded < 0:
             raise OpusError(f"libopus error {decoded}")
-        return np.frombuffer(self._pcm, np.int16, decoded).copy()
+        return self._pcm[:decoded].copy()
 
 
 class OpusEncoder:
