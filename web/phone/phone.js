@@ -26,12 +26,14 @@ function display() {
   switch (phone.state) {
     case 'idle':
       return { status: name || (phone.number ? '' : 'Dial a number'), main: phone.number, detail: '' };
+    case 'asking':
+      return { status: 'Asking for the microphone', main: name, detail: 'Your browser wants to know whether this page may listen.' };
     case 'ringing':
       return { status: 'Ringing', main: name, detail: phone.number };
     case 'talking':
       return { status: phone.held ? `On hold · ${time}` : time, main: name, detail: phone.keys || CODECS[phone.codec] };
     case 'reconnecting':
-      return { status: 'Reconnecting', main: name, detail: 'The call is kept' };
+      return { status: 'Reconnecting', main: name, detail: 'The call is kept. Nobody hears you until it goes on.' };
     case 'ended':
       return { status: 'Call ended', main: name, detail: phone.number };
     case 'failed':
