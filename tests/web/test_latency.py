@@ -123,6 +123,7 @@ async def test_a_turn_is_heard_again_from_the_page_that_made_it_or_from_the_serv
     ):
         async with silent_browser.tab(page) as chat:
             await pages.opened(chat, url)
+            assert "This server records calls." in await chat.run("document.body.innerText")
             await chat.run("document.querySelector('#suggestions button').click()")
             await chat.until("document.querySelectorAll('.replay').length === 1")
             await page.command("Page.bringToFront")  # what is behind is not drawn

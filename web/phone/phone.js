@@ -80,8 +80,9 @@ function resume() {
   if (left) void phone.resume(about, left, Date.now());
 }
 
-/** Names to press, as a desk phone has them. */
-function showNames() {
+/** What the server says of itself: names to press, as a desk phone has them, and whether it records. */
+function offer() {
+  element('records').hidden = !about.records;
   const names = about.agents.map(({ name, number }) => {
     const button = document.createElement('button');
     button.type = 'button';
@@ -138,10 +139,10 @@ async function begin() {
   if (problem) [phone.problem, phone.state] = [problem, 'failed'];
   show();
   about = await describe();
-  showNames();
+  offer();
   show();
   if (!problem) resume();
 }
 
-addEventListener('hashchange', () => void describe().then((said) => ((about = said), showNames())));
+addEventListener('hashchange', () => void describe().then((said) => ((about = said), offer())));
 void begin();
