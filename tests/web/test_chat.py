@@ -123,14 +123,14 @@ async def test_a_reload_goes_on_with_the_call_and_its_transcript(page: Page):
 
 
 async def test_a_lost_connection_is_made_anew(page: Page):
-    async with serving(NAME) as (server, url):
+    async with serving(STORY, NAME) as (server, url):
         await opened(page, url)
-        await page.run(CALL)
-        await page.until(phase("listening"))
+        await page.run("document.querySelector('#suggestions button').click()")
+        await page.until(phase("speaking"))
         [(call_id, edge)] = server.calls.items()
         await edge.connections._used.connection.close()
         await page.until("peers.length === 2")
-        await page.until(f"{phase('listening')} && peers[1].connectionState === 'connected'")
+        await page.until(f"{phase('speaking')} && peers[1].connectionState === 'connected'")
         assert list(server.calls) == [call_id]
         await page.run("document.querySelector('#suggestions button').click()")
         await page.until(f"{TURNS}.includes({NAME!r})")
