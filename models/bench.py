@@ -5,7 +5,7 @@ All figures are of random weights; times are in milliseconds and medians, with t
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -71,15 +71,12 @@ def measure(setting: Setting) -> Report:
     generate = rivals.Generate(model.language_model)
     if setting.quantize:
         quantisation.quantise(model.language_model, setting.quantize)
-    fits = memory.conversations(
-        model.config.text,
-        kept_dtype(model.dtype, model.device),
-        min(model.window, Limits().capacity),
-        memory.available(model.device),
-    )
-    most = max(*setting.conversations, setting.talking)
-    bench = Bench(Engine(model, Limits(conversations=min(most, fits))), setting.rounds, setting.tokens)
-    report = bench.stages() | bench.speeds(generate, [n for n in setting.conversations if n <= fits])
+    kept, window = kept_dtype(model.dtype, model.device), min(model.window, Limits().capacity)
+    fits = memory.conversations(model.config.text, kept, window, memory.available(model.device))
+    together = Limits(conversations=max(setting.conversations), capacity=PROMPT + max(setting.conversations) + 100)
+    bench = Bench(Engine(model, Limits(conversations=min(setting.talking, fits))), setting.rounds, setting.tokens)
+    report = bench.stages()
+    report |= Bench(Engine(model, together), setting.rounds, setting.tokens).speeds(generate, setting.conversations)
     speed = report["tokens_per_s_1"].values
     report["per_token_ms"] = Figure(tuple(1000 / value for value in speed))
     report["roofline_per_token_ms"] = Figure((1000 * roofline.seconds,))
@@ -119,7 +116,7 @@ class Bench:
             "memory_mb": Figure((used(device) / 1e6,)),
         }
 
-    def speeds(self, generate: rivals.Generate, conversations: list[int]) -> Report:
+    def speeds(self, generate: rivals.Generate, conversations: Sequence[int]) -> Report:
         """Measure tokens per second of so many answers in flight, and of transformers in between; then the ratios."""
         generate.seconds(1, PROMPT, 2)
         ours: dict[int, list[float]] = {count: [] for count in conversations}
