@@ -119,7 +119,7 @@ class Settings(BaseSettings):
     """`auto`, `cpu`, `cuda`, `cuda:1`, …"""
 
     quantize: Literal["int8", "int4"] | None = None
-    """Round the language model's weights to 8 or 4 bits: less memory, faster one call at a time; int4 needs the extra `quantize`."""
+    """Round the language model's weights to 8 or 4 bits: less memory at about the same speed; int4 needs the extra `quantize`."""
 
     max_new_tokens: Annotated[int, Field(ge=1, le=4096)] = 256
     """Longest answer, in tokens."""

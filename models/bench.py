@@ -5,7 +5,7 @@ All figures are of random weights; times are in milliseconds and medians, with t
 """
 
 import statistics
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 from typing import Any
@@ -71,15 +71,12 @@ def measure(setting: Setting) -> Report:
     generate = rivals.Generate(model.language_model)
     if setting.quantize:
         quantisation.quantise(model.language_model, setting.quantize)
-    fits = memory.conversations(
-        model.config.text,
-        kept_dtype(model.dtype, model.device),
-        min(model.window, Limits().capacity),
-        memory.available(model.device),
-    )
-    most = max(*setting.conversations, setting.talking)
-    bench = Bench(Engine(model, Limits(conversations=min(most, fits))), setting.rounds, setting.tokens)
-    report = bench.stages() | bench.speeds(generate, [n for n in setting.conversations if n <= fits])
+    kept, window = kept_dtype(model.dtype, model.device), min(model.window, Limits().capacity)
+    fits = memory.conversations(model.config.text, kept, window, memory.available(model.device))
+    together = Limits(conversations=max(setting.conversations), capacity=PROMPT + max(setting.conversations) + 100)
+    bench = Bench(Engine(model, Limits(conversations=min(setting.talking, fits))), setting.rounds, setting.tokens)
+    report = bench.stages()
+    report |= Bench(Engine(model, together), setting.rounds, setting.tokens).speeds(generate, setting.conversations)
     speed = report["tokens_per_s_1"].values
     report["per_token_ms"] = Figure(tuple(1000 / value for value in speed))
     report["roofline_per_token_ms"] = Figure((1000 * roofline.seconds,))
@@ -103,23 +100,24 @@ class Bench:
         """Time what happens to 5 s of audio, and to 1000 tokens."""
         model, rounds = self._engine.model, self._rounds
         device = model.device
-        wave = torch.from_numpy(self._audio(5)).float().to(model.device) / 32768
+        wave = torch.from_numpy(noise(self._numbers, 5)).float().to(model.device) / 32768
         mels, held = model.config.audio.mels, int(HEARD * RATE)
         mel, heard = log_mel(wave, mels), log_energies(wave[:held], mels)
-        frames = model.convolve(mel)
-        encoded, known = model.attend(frames), frames[: convolved(heard.shape[1] - 1)]
+        tower, windows = model.audio_tower, mel[None].to(model.dtype)
+        frames = tower.convolve(windows)
+        encoded, known = tower.attend(frames)[0], frames[:, : convolved(heard.shape[1] - 1)]
         return {
             "mel_ms": timed(lambda: log_mel(wave, mels), rounds, device),
             "mel_more_ms": timed(lambda: compress(log_energies(wave, mels, heard, held)), rounds, device),
-            "convolutions_ms": timed(lambda: model.convolve(mel), rounds, device),
-            "convolutions_more_ms": timed(lambda: model.convolve(mel, known), rounds, device),
-            "encoder_layers_ms": timed(lambda: model.attend(frames), rounds, device),
+            "convolutions_ms": timed(lambda: tower.convolve(windows), rounds, device),
+            "convolutions_more_ms": timed(lambda: tower.convolve(windows, known), rounds, device),
+            "encoder_layers_ms": timed(lambda: tower.attend(frames), rounds, device),
             "projector_ms": timed(lambda: model.project(encoded), rounds, device),
             "prefill_1000_ms": Figure(tuple(self._first_token(self._chat(1000)) for _ in range(rounds))),
             "memory_mb": Figure((used(device) / 1e6,)),
         }
 
-    def speeds(self, generate: rivals.Generate, conversations: list[int]) -> Report:
+    def speeds(self, generate: rivals.Generate, conversations: Sequence[int]) -> Report:
         """Measure tokens per second of so many answers in flight, and of transformers in between; then the ratios."""
         generate.seconds(1, PROMPT, 2)
         ours: dict[int, list[float]] = {count: [] for count in conversations}
@@ -167,7 +165,7 @@ class Bench:
             now = perf_counter() - started
             while due and due[0] <= now:
                 turn = [*chats[len(due) % count], {"role": "user", "content": "<|audio|>"}]
-                asked[self._engine.ask(turn, (self._audio(5),), Options(ANSWER))] = due.pop(0)
+                asked[self._engine.ask(turn, (noise(self._numbers, 5),), Options(ANSWER))] = due.pop(0)
             self._engine.step()
             begun = [request for request in asked if request.made]
             times += [1000 * (perf_counter() - started - asked.pop(request)) for request in begun]
@@ -182,26 +180,20 @@ class Bench:
         """Time hearing 5 s of a turn that is not over, for the first time and after most of it was heard."""
         figures: dict[str, list[float]] = {"hear_5s_ms": [], "hear_more_5s_ms": []}
         for _ in range(self._rounds):
-            turn, audio = [{"role": "user", "content": "<|audio|>"}], self._audio(5)
-            figures["hear_5s_ms"].append(self._hearing(turn, self._audio(5)))
-            self._hearing(turn, audio[: int(HEARD * RATE)])
-            figures["hear_more_5s_ms"].append(self._hearing(turn, audio))
+            turn, audio = [{"role": "user", "content": "<|audio|>"}], noise(self._numbers, 5)
+            figures["hear_5s_ms"].append(self._first_token(turn, noise(self._numbers, 5), tokens=0))
+            self._first_token(turn, audio[: int(HEARD * RATE)], tokens=0)
+            figures["hear_more_5s_ms"].append(self._first_token(turn, audio, tokens=0))
         return {name: Figure(tuple(values)) for name, values in figures.items()}
-
-    def _hearing(self, messages: list[dict[str, str]], audio: Any) -> float:
-        """Milliseconds of a prefill."""
-        started = perf_counter()
-        self._run(self._engine.ask(messages, (audio,), Options(0)))
-        return 1000 * (perf_counter() - started)
 
     def _turn(self, history: int, seconds: float) -> tuple[float, float, float]:
         """Time the same turn three times, each knowing more."""
         turn = {"role": "user", "content": "<|audio|>"}
-        nothing = self._first_token([*self._chat(history), turn], self._audio(seconds))
+        nothing = self._first_token([*self._chat(history), turn], noise(self._numbers, seconds))
         known = self._chat(history)
         if history:
             self._run(self._engine.ask([*known, {"role": "user", "content": "b"}], (), Options(0)))
-        audio = self._audio(seconds)
+        audio = noise(self._numbers, seconds)
         tape = self._first_token([*known, turn], audio)
         speculated = self._first_token([*known, turn], audio)
         return nothing, tape, speculated
@@ -211,15 +203,12 @@ class Bench:
         letters = "".join(map(chr, self._numbers.integers(97, 123, tokens)))
         return [{"role": "user", "content": letters}, {"role": "assistant", "content": "b"}][: 2 if tokens else 0]
 
-    def _audio(self, seconds: float) -> Any:
-        return self._numbers.integers(-9000, 9000, int(seconds * RATE)).astype(np.int16)
-
-    def _first_token(self, messages: list[dict[str, str]], *audios: Any) -> float:
-        """Milliseconds from the request to its first token."""
+    def _first_token(self, messages: list[dict[str, str]], *audios: Any, tokens: int = 1) -> float:
+        """Milliseconds from the request to its first token, or with none to the end of its prefill."""
         if messages[-1]["role"] == "assistant":
             messages = [*messages, {"role": "user", "content": "b"}]
         started = perf_counter()
-        self._run(self._engine.ask(messages, audios, Options(1)))
+        self._run(self._engine.ask(messages, audios, Options(tokens)))
         return 1000 * (perf_counter() - started)
 
     def _run(self, request: Request) -> None:
@@ -252,6 +241,11 @@ class Bench:
             request.tape.rewind(500)
             times.append(1000 * (perf_counter() - started))
         return Figure(tuple(times))
+
+
+def noise(numbers: np.random.Generator, seconds: float) -> Any:
+    """Audio that no tape holds, as 16-bit samples at 16 kHz."""
+    return numbers.integers(-9000, 9000, int(seconds * RATE)).astype(np.int16)
 
 
 def timed(work: Callable[[], object], rounds: int, device: torch.device) -> Figure:

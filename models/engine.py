@@ -70,13 +70,7 @@ class Engine:
             raise EngineFullError(f"{self.conversations} conversations are being answered and {waiting}")
         request = build(self.model, self.window, messages, audios, options or Options())
         self._waiting.append(request)
-        self._waiting.sort(key=_urgency)
         return request
-
-    def promote(self, request: Request) -> None:
-        """Somebody waits for a request that was speculative: from the next step on it is served as such."""
-        request.priority = Priority.COMMITTED
-        self._waiting.sort(key=_urgency)
 
     def cancel(self, request: Request) -> None:
         """Drop a request: nothing more comes of it. Its tape keeps what was computed."""
@@ -106,6 +100,7 @@ class Engine:
     def _admit(self) -> None:
         """Give tapes to those who wait, the most urgent first: idle ones, else those of less urgent requests, which wait again."""
         while self._waiting:
+            self._waiting.sort(key=_urgency)
             request = self._waiting[0]
             inherit = request.priority < Priority.OFF_PATH
             tape = self._tapes.take(request.keys, request.reusable, inherit=inherit)
@@ -118,10 +113,9 @@ class Engine:
             least = max(self._active, key=_urgency)
             if _urgency(least) <= _urgency(request):
                 return
-            self._release(least)
+            self._end(least)
             least.pause()
             self._waiting.append(least)
-            self._waiting.sort(key=_urgency)
 
     def _guard(self, requests: Sequence[Request], work: Callable[[Sequence[Request]], None]) -> bool:
         """Do work of which nothing is kept if it goes wrong; then a single request has failed, several are told by False."""
@@ -184,14 +178,11 @@ class Engine:
 
     def _end(self, request: Request, output: Output | None = None) -> None:
         """Let a request go, with a last output."""
-        self._release(request)
-        if output:
-            self._outputs.append((request, output))
-
-    def _release(self, request: Request) -> None:
         assert request.tape
         self._active.remove(request)
         request.tape.busy = False
+        if output:
+            self._outputs.append((request, output))
 
 
 def _urgency(request: Request) -> Priority:

@@ -115,7 +115,8 @@ class Rows:
         """Say what the next step is about; rows that are left over are of the spare slot."""
         spare = self._rows.shape[1] - len(tokens)
         rows = [[*tokens, *[0] * spare], [*slots, *[self._pool.slots] * spare], [*lengths, *[0] * spare]]
-        self._rows.copy_(torch.tensor(rows))
+        pinned = self._rows.device.type == "cuda"  # so that the host need not wait for what the device still does
+        self._rows.copy_(torch.tensor(rows, pin_memory=pinned), non_blocking=True)
 
     def positions(self, count: int, device: torch.device) -> Tensor:  # noqa: ARG002 - always one, where the pool is
         return self._lengths[:, None]

@@ -36,7 +36,7 @@ class Hearing:
         self._energies = log_energies(wave, model.config.audio.mels, self._energies if held else None, held)
         self._audio = samples
         mel = torch.split(compress(self._energies), model.config.audio.max_mel_frames, -1)[window].to(model.dtype)
-        return model.project(model.attend(self._convolved(model, mel, window)))
+        return model.project(model.audio_tower.attend(self._convolved(model, mel, window))[0])
 
     def _convolved(self, model: Model, mel: Tensor, window: int) -> Tensor:
         """Convolve a window from where its mel frames are not those of before on."""
@@ -45,6 +45,7 @@ class Hearing:
             shared = min(mel.shape[-1], self._mel.shape[-1])
             changed = (mel[:, :shared] != self._mel[:, :shared]).any(0).nonzero()
             known = convolved(int(changed[0]) if len(changed) else shared)
-        self._frames = model.convolve(mel, self._frames[:known] if known and self._frames is not None else None)
+        first = self._frames[:, :known] if known and self._frames is not None else None
+        self._frames = model.audio_tower.convolve(mel[None], first)
         self._mel, self._window = mel, window
         return self._frames

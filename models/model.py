@@ -32,6 +32,7 @@ class Model:
         self.device = network.audio_tower.conv1.weight.device
         self.window = network.config.text.max_positions  # of prompt and answer together
         self.parameters = sum(tensor.numel() for tensor in (*network.parameters(), *network.buffers()))
+        self.audio_tower = network.audio_tower
         self.language_model = network.language_model
         self._network = network
 
@@ -63,18 +64,8 @@ class Model:
     @torch.no_grad()
     def encode(self, mel: Tensor) -> Tensor:
         """Encode one window: [mels, frames] -> [ceil(frames / 2), audio width]."""
-        return self.attend(self.convolve(mel))
-
-    @torch.no_grad()
-    def convolve(self, mel: Tensor, known: Tensor | None = None) -> Tensor:
-        """Do the first half of encoding, up to the encoder's layers; `known` are the first frames of the result."""
-        first = None if known is None else known[None]
-        return self._network.audio_tower.convolve(torch.as_tensor(mel).to(self.device, self.dtype)[None], first)[0]
-
-    @torch.no_grad()
-    def attend(self, frames: Tensor) -> Tensor:
-        """Do the rest of encoding, which looks at all frames: [frames, audio width] -> the same shape."""
-        return self._network.audio_tower.attend(frames[None])[0]
+        encoded: Tensor = self.audio_tower(torch.as_tensor(mel).to(self.device, self.dtype)[None])
+        return encoded[0]
 
     @torch.no_grad()
     def project(self, encoded: Tensor) -> Tensor:

@@ -76,9 +76,9 @@ class Request:
     audios: Sequence[Any]
     limit: int  # tokens
     options: Options
-    heard: int | None  # position of the newest turn's last row of audio, which tells of a prefill whether the turn is over
+    heard: int | None  # position of the newest turn's last row of audio, where a prefill tells if the turn is over
     text: Detokenizer
-    priority: Priority
+    priority: Priority  # may be changed at any time, as when a speculation comes true
     prompt: int  # positions of the prompt; `keys` may go on with what was made, after a pause
     tape: Tape | None = None
     made: list[int] = field(default_factory=list)  # tokens; the newest is not on the tape yet

@@ -130,7 +130,7 @@ async def ask(http, address, query):
 @pytest.mark.skipif(
     shutil.which("prometheus") is None, reason="Prometheus is not installed (apt-get install prometheus)"
 )
-async def test_every_query_of_the_dashboard_returns_data(tmp_path):
+async def test_every_query_of_the_dashboard_returns_data_and_the_same_as_the_latency_page(tmp_path):
     assert len(QUERIES) > 15
     async with serving(key="secret") as (_, url), prometheus(tmp_path, url) as address, aiohttp.ClientSession() as http:
         async with asyncio.timeout(60):
@@ -139,7 +139,14 @@ async def test_every_query_of_the_dashboard_returns_data(tmp_path):
         async with call(url, "secret") as caller:
             for _ in range(3):  # a rate needs growth between two looks
                 await caller.ask(QUESTION, 20)
-                await asyncio.sleep(2.5)
+                await asyncio.sleep(1.3)
+        headers = {"Authorization": "Bearer secret"}
+        waits = [row["v2v_ms"] / 1000 for row in await (await http.get(f"{url}/traces", headers=headers)).json()]
+        async with asyncio.timeout(20):
+            while await ask(http, address, "sum(parley_voice_to_voice_seconds_count)") != [len(waits)]:
+                await asyncio.sleep(0.2)
+        [total] = await ask(http, address, "sum(parley_voice_to_voice_seconds_sum)")
+        assert total == pytest.approx(sum(waits), abs=0.001)
         missing = {
             query: found for query in QUERIES if not (found := await ask(http, address, query)) or all(map(nan, found))
         }

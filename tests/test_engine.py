@@ -47,7 +47,7 @@ class Gated:
         self.shut = False
         self.fail = False
         self.stepped = threading.Condition()
-        self.ask, self.cancel, self.promote = engine.ask, engine.cancel, engine.promote
+        self.ask, self.cancel = engine.ask, engine.cancel
         self._engine = engine
 
     @property

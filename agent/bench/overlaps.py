@@ -9,7 +9,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from agent import tts, vad
-from agent.audio import INPUT_RATE, Samples
+from agent.audio import INPUT_RATE, Samples, dbfs
+from agent.turns.floor import Floor
 from agent.turns.turn import SpeechStarted, TurnDetector, TurnSettings
 
 INTERRUPTIONS = (
@@ -64,8 +65,9 @@ def _share(words: Sequence[tuple[Sequence[float], int]], length: float) -> float
 
 def _probabilities(samples: Samples, detect: vad.VAD) -> tuple[list[float], int]:
     """Of each window of [n] samples, and the windows' length."""
-    starts = range(0, samples.size - detect.window + 1, detect.window)
-    return [detect(samples[at : at + detect.window]) for at in starts], detect.window
+    starts, floor = range(0, samples.size - detect.window + 1, detect.window), Floor()
+    windows = [samples[at : at + detect.window] for at in starts]
+    return [floor.judge(dbfs(window), detect(window)) for window in windows], detect.window
 
 
 def _alone(word: Samples) -> Samples:

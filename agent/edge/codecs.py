@@ -51,6 +51,9 @@ class Encoder(Protocol):
     def expect_loss(self, share: float) -> None:
         """Protect the packets to come against that share of losses, where the codec can."""
 
+    def hurry(self, on: bool) -> None:
+        """Take less processor time, at some cost in quality, where the codec can."""
+
 
 @dataclass(frozen=True)
 class Codec:
@@ -155,3 +158,6 @@ class FFmpegEncoder:
 
     def expect_loss(self, share: float) -> None:
         """Nothing can be done."""
+
+    def hurry(self, on: bool) -> None:
+        """Nothing is to be gained."""

@@ -109,22 +109,21 @@ class Depacketizer:
         """The frames that are complete now that this packet arrived."""
         if packet.payload:  # else it holds no sound, and silence goes on
             self._arrived = packet.arrival
-        return self._take(self._buffer.add(packet), packet.arrival)
+        ready = self._buffer.add(packet)
+        self._counted.held += _waited(ready, packet.arrival)
+        return [frame for packet in ready for frame in self._decode(packet)]
 
     def tick(self, now: float) -> list[Frame]:
         """The frames that are due because nothing arrived: behind a hole that was waited for, or silence."""
-        frames = self._take(self._buffer.expire(now), now)
+        ready = self._buffer.expire(now)
+        self._counted.held += _waited(ready, now)
+        frames = [frame for packet in ready for frame in self._decode(packet)]
         if self._decoder and now >= self._idle:
             count = max(0, int((now - self._given) / FRAME_SECONDS + 1e-6))
             self._next += round(count * FRAME_SECONDS * self._codec.clock)
             self._counted.silence += count * FRAME_SECONDS
             frames += self._cut(np.zeros(count * INPUT_FRAME, dtype=np.int16), self._given + count * FRAME_SECONDS)
         return frames
-
-    def _take(self, ready: list[Packet], now: float) -> list[Frame]:
-        """The frames of packets that leave the buffer."""
-        self._counted.held += sum(now - packet.arrival for packet in ready)
-        return [frame for packet in ready for frame in self._decode(packet)]
 
     def _decode(self, packet: Packet) -> list[Frame]:
         """One packet's samples, and before them what its timestamp says is missing."""
@@ -192,3 +191,8 @@ class Depacketizer:
             Frame(joined[end - INPUT_FRAME : end], captured - (joined.size - end) / INPUT_RATE)
             for end in range(INPUT_FRAME, whole + 1, INPUT_FRAME)
         ]
+
+
+def _waited(packets: list[Packet], now: float) -> float:
+    """Seconds that packets were there before a moment, in all."""
+    return sum(now - packet.arrival for packet in packets)

@@ -36,6 +36,12 @@ takes for noise, a steady tone for one, it replaces by a faint hiss."""
 KEEP_ALIVE_SECONDS = 0.4
 """Between packets while the transmission pauses, as libopus itself does."""
 
+LATE_SECONDS = 0.01
+"""A frame that leaves so late tells that the processor is short of time: what is encoded from then on is encoded more simply."""
+
+HURRY_SECONDS = 10.0
+"""For so long after the last such frame."""
+
 _SILENCE: Samples = np.zeros(FRAME, dtype=np.int16)
 
 
@@ -64,6 +70,9 @@ class PacedTrack(MediaStreamTrack):
         self._stay = asyncio.get_running_loop().time() + PAUSE_AFTER_SECONDS
         """Until then the transmission does not pause."""
         self._speech = asyncio.Event()
+        self._late = -HURRY_SECONDS
+        """When a frame left late last."""
+        self._hurrying = False
 
     def encode_as(self, codec: Codec) -> None:
         """Use the codec that was negotiated; called before the connection is up."""
@@ -101,6 +110,10 @@ class PacedTrack(MediaStreamTrack):
 
     def _encode(self, pulled: Samples | None) -> bytes:
         """One frame as a packet, or the one that says that silence follows: an empty frame of the same kind."""
+        hurrying = asyncio.get_running_loop().time() < self._late + HURRY_SECONDS
+        if hurrying != self._hurrying:
+            self._hurrying = hurrying
+            self._encoder.hurry(hurrying)
         payload = self._encoder.encode(_SILENCE if pulled is None else pulled)
         if pulled is not None:
             self.stay()
@@ -110,7 +123,8 @@ class PacedTrack(MediaStreamTrack):
 
     async def _pace(self) -> None:
         """Sleep until the next frame is due."""
-        now = asyncio.get_running_loop().time()
+        loop = asyncio.get_running_loop()
+        now = loop.time()
         if self._due is None:
             self._due = now
             return
@@ -120,6 +134,8 @@ class PacedTrack(MediaStreamTrack):
         self._due += (1 + skipped) * FRAME_SECONDS
         self._timestamp += (1 + skipped) * FRAME
         await asyncio.sleep(self._due - now)
+        if skipped or loop.time() - self._due > LATE_SECONDS:
+            self._late = loop.time()
 
     async def _resume(self, pause: bytes) -> bytes:
         """Wait for speech and begin to send it at once; the packet that keeps the way open when none comes."""

@@ -153,7 +153,7 @@ class UltravoxEngine:
         """Step once, with what was speculative and is wanted now among what is waited for."""
         for request, line in self._lines.items():
             if line.wanted:
-                self._engine.promote(request)
+                request.priority = Priority.COMMITTED
         for request, output in self._engine.step():
             self._lines[request].tell(output)
             if isinstance(output, Failed) and not isinstance(output.error, InputError):

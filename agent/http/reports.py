@@ -51,6 +51,7 @@ class Reports:
             "model": self._server.stages.engine.name,
             "suggestions": self._server.suggestions,
             "resume_seconds": self._server.settings.resume_seconds,
+            "records": self._server.settings.record is not None,
         }
         with contextlib.suppress(web.HTTPUnauthorized):
             self._keys.check(request)

@@ -1,6 +1,9 @@
 """A voice that has said its fixed phrases before: a greeting or a filler leaves at once, however slow the voice is.
 
-Phrases are made once for a voice, when the server starts, and kept; everything else is made when it is said.
+Phrases are made once for a voice, when the server starts, and kept; everything else is made when it is said. Their samples are kept, not
+their Opus packets: a packet continues the ones before it (RFC 6716, section 2.1.8), so that kept ones are right only after silence and
+without error correction. Spliced into speech they miss by -12 dB in the first 60 ms, and a phrase may be ducked, taken back, said faster
+or protected against losses. Encoding it again costs 38 µs for each 20 ms.
 """
 
 from collections.abc import AsyncGenerator, Iterable

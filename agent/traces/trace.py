@@ -91,7 +91,7 @@ class Decision:
     spread: float
     """Standard deviation of the logarithm of their lengths."""
     evidence: float
-    """The engine's log-odds that the turn is over; 0: nothing is known of it."""
+    """Log-odds that the turn is over, by the engine and by earlier answers to the same question; 0: nothing is known."""
     allowed: float
     """The share of pauses that may still be longer, without evidence; evidence multiplies it."""
 

@@ -111,7 +111,6 @@ class _Library:
             raise ValueError(f"espeak-ng found no data in {self._data}")
         self._utterance: _Utterance | None = None
         self._callback = _Callback(self._called_back)  # kept, because the library holds only its address
-        self._library.espeak_SetSynthCallback(self._callback)
 
     def check(self, voice: str) -> None:
         """Raise ValueError, with what there is, if there is no such voice."""
@@ -130,6 +129,7 @@ class _Library:
             return
         if not self._select(voice):
             raise TTSError(f"espeak-ng can no longer load the voice {voice!r}")
+        self._library.espeak_SetSynthCallback(self._callback)  # who else uses the library in this process has its own
         self._library.espeak_SetParameter(_RATE, max(_SLOWEST, round(speed * _USUAL)), 0)
         within_clause = utterance.read.rstrip()[-1].isalnum()  # the rest follows, and a pause would be heard
         flags = _UTF8 if within_clause else _UTF8 | _END_PAUSE

@@ -70,6 +70,24 @@ def test_copies_are_made_once_losses_are_reported_and_kept_on():
     assert copies() >= 40
 
 
+@pytest.mark.parametrize("loss", [0.0, 0.01])
+def test_what_is_encoded_in_a_hurry_is_other_packets_that_are_heard_and_protected_all_the_same(loss):
+    hurried, well, decoder = OpusEncoder(32_000), OpusEncoder(32_000), OpusDecoder()
+    for encoder in (hurried, well):
+        encoder.expect_loss(loss)
+    hurried.hurry(True)
+    hurried.hurry(False)
+    frames = np.split(vowel(1.0), 50)
+    assert [hurried.encode(frame) for frame in frames] == [well.encode(frame) for frame in frames]
+    hurried.hurry(True)
+    packets = [hurried.encode(frame) for frame in frames]
+    assert packets != [well.encode(frame) for frame in frames]
+    assert sum(bool(loss) == (decoder.recover(packet, 320) is not None) for packet in packets) >= 40
+    listener = OpusDecoder()
+    heard = np.concatenate([listener.decode(packet) for packet in packets])
+    assert dbfs(heard) == pytest.approx(dbfs(np.concatenate(frames)), abs=1.5)
+
+
 @pytest.mark.parametrize("payload", [b"\xff" * 3, b"\x03", bytes(range(256)) * 5])
 def test_what_is_no_opus_is_refused(payload):
     with pytest.raises(OpusError):

@@ -26,8 +26,8 @@ SESSION = SessionCreated(session=SessionObject(id="call", model="m", instruction
 async def returned(edge):
     """The caller, over another connection."""
     connection, caller = await offer()
-    sdp = await edge.connections.answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
     try:
+        sdp = await edge.connections.answer(connection.localDescription.sdp, Reach(addresses=LOOPBACK))
         await connection.setRemoteDescription(RTCSessionDescription(sdp, "answer"))
         await caller.until(lambda: caller.started)
         while edge.connections._next:  # our end is up a little later
@@ -148,6 +148,7 @@ async def test_a_token_is_good_until_a_later_one_was_used():
         await connection.close()
         lost, _ = await offer()
         await edge.connections.answer(lost.localDescription.sdp, Reach(addresses=LOOPBACK))  # the answer gets lost
+        await lost.close()
         assert edge.connections.tokens.accepts(first)
         async with returned(edge):
             second = edge.connections.tokens.newest
@@ -155,7 +156,6 @@ async def test_a_token_is_good_until_a_later_one_was_used():
             assert edge.connections.tokens.accepts(second)
             for wrong in (first, "call.", second[:-1], second + "x", "", "call.\udcff"):
                 assert not edge.connections.tokens.accepts(wrong)
-        await lost.close()
 
 
 async def test_an_attempt_that_fails_leaves_the_call_as_it_is(monkeypatch):

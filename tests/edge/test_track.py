@@ -1,6 +1,7 @@
 """The outgoing track in virtual time: its pace, what it skips after a stall, and that what it encodes can be heard."""
 
 import asyncio
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from agent.edge import opus
 from agent.edge.codecs import BY_NAME
 from agent.edge.opus import OpusDecoder
 from agent.edge.statistics import Report
-from agent.edge.track import FRAME, KEEP_ALIVE_SECONDS, MAX_LATE_FRAMES, PAUSE_AFTER_SECONDS, PacedTrack
+from agent.edge.track import FRAME, HURRY_SECONDS, KEEP_ALIVE_SECONDS, MAX_LATE_FRAMES, PAUSE_AFTER_SECONDS, PacedTrack
 from agent.simulation.loop import run
 
 needs_libopus = pytest.mark.skipif(opus.library is None, reason="libopus is not there")
@@ -164,6 +165,21 @@ def test_after_a_stall_there_is_no_burst_and_the_clock_is_kept(stall, after):
 
     assert run(main()) == after
     assert MAX_LATE_FRAMES * 0.02 > 0.05
+
+
+def test_encoding_hurries_for_a_while_after_frames_left_late():
+    async def main():
+        track, told = PacedTrack(lambda: SPEECH), []
+        track._encoder = SimpleNamespace(
+            encode=lambda _: b"x", hurry=lambda on: told.append((on, round(asyncio.get_running_loop().time(), 2)))
+        )
+        for stall in (0.0, 0.5, 4.0):
+            await asyncio.sleep(stall)
+            await read(track, 20)
+        await read(track, 1000)
+        return told
+
+    assert run(main()) == [(True, 0.88), (False, pytest.approx(5.3 + HURRY_SECONDS, abs=0.5))]
 
 
 def test_a_microphone_sends_all_that_it_heard_during_a_stall():

@@ -250,8 +250,7 @@ def test_a_speculation_that_comes_true_is_served_as_what_is_waited_for(engine: E
         ]
         engine.step()
         if promote:
-            engine.promote(asked[2])
-            engine.promote(asked[3])
+            asked[2].priority = asked[3].priority = Priority.COMMITTED
         done = [owner for owner, output in run(engine) if isinstance(output, Finished)]
         return [asked.index(owner) for owner in done]
 

@@ -51,15 +51,17 @@ def test_rows_of_a_growing_audio_are_those_of_a_new_one(
 
 
 class Counting:
-    """A model that notes how many frames it is spared to convolve."""
+    """A model whose audio tower notes how many frames it is spared to convolve."""
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self.audio_tower = self
+        self.attend = model.audio_tower.attend
         self.spared: list[int] = []
 
     def convolve(self, mel: torch.Tensor, known: torch.Tensor | None = None) -> torch.Tensor:
-        self.spared.append(0 if known is None else len(known))
-        return self._model.convolve(mel, known)
+        self.spared.append(0 if known is None else known.shape[1])
+        return self._model.audio_tower.convolve(mel, known)
 
     def __getattr__(self, name: str) -> object:
         return getattr(self._model, name)

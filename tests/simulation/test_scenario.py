@@ -97,7 +97,7 @@ def test_what_answers_is_as_the_scenario_says():
         assert (engine.fail_after, engine.judging, engine.end_of_turn) == (2, 0.1, None)
         assert (voice.first_audio, voice.word_seconds) == (0.2, 0.5)
         assert (stages.prompts.greeting, stages.speculation.tries) == ("Hello.", 1)
-        assert stages.experience.judgement('anything').evidence(0.9) > 0, "a calibrated probability is taken as it is"
+        assert stages.experience.judgement("anything").evidence(0.9) > 0, "a calibrated probability is taken as it is"
 
 
 def test_judgements_come_in_the_order_of_the_pauses_and_the_last_one_stays():

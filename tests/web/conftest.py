@@ -21,7 +21,9 @@ def silence(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def question(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Silence, a question, silence, more speech, silence."""
     path = tmp_path_factory.mktemp("speech") / "question.wav"
-    asyncio.run(speak(path, [(1.2, "Who are you?"), (4, "Stop now, please stop."), (3.5, "")]))
+    asyncio.run(
+        speak(path, [(1.2, "Who are you?"), (5, "Stop now and tell me another story about somebody else."), (3.5, "")])
+    )
     return path
 
 

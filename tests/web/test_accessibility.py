@@ -8,7 +8,7 @@ import pytest
 
 from tests.web.browser import Page
 from tests.web.pages import BROWSER, opened, serving
-from tests.web.test_latency import ROWS, count, made_up
+from tests.web.turns import ROWS, count, made_up
 
 AXE = Path(__file__).parent / "node_modules" / "axe-core" / "axe.min.js"
 

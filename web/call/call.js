@@ -10,7 +10,7 @@
  * @import { About, Request } from './signalling.js'
  *
  * @typedef {{
- *   connecting: () => void,
+ *   connecting: () => void | Promise<void>,
  *   event: (event: ServerEvent) => void,
  *   sound: (sound: Sound) => void,
  *   wait: (wait: Wait) => void,
@@ -18,7 +18,7 @@
  *   unstable: (waiting: boolean) => void,
  *   token: (token: string | null) => void,
  *   lost: (problem: Problem) => void,
- * }} Listener  `connecting`: the microphone is ours. `wait`: an answer was waited for, and is heard. `blocked`: the browser
+ * }} Listener  `connecting`: the microphone is ours; what it returns is waited for. `wait`: an answer was waited for, and is heard. `blocked`: the browser
  * wants a click before it plays sound. `unstable`: nothing arrives for the moment, or it does again. `token`: what another page could go on with, or null once
  * there is no more. `lost`: the call is over, not by us.
  *
@@ -85,7 +85,8 @@ export class Call {
     try {
       await this.listenTo(this.#wish.microphone);
       if (this.#closed) return;
-      this.#listener.connecting();
+      await this.#listener.connecting();
+      if (this.#closed) return;
       // Meters are a comfort: a browser without worklets calls without them.
       this.#meter = await Meter.open((sound) => this.#hear(sound)).catch(() => null);
       if (this.#mic) this.#meter?.hear('mic', this.#mic);

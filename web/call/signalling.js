@@ -10,7 +10,9 @@
  *   agents: Agent[],
  *   voices: string[],
  *   resume_seconds: number,
- * }} About  `resume_seconds`: how long a call waits for a caller who lost the connection; 0: not at all.
+ *   records: boolean,
+ * }} About  `resume_seconds`: how long a call waits for a caller who lost the connection; 0: not at all. `records`: the server
+ * keeps calls.
  *
  * @typedef {{ agent?: string, session?: object }} Request
  * `agent`: who answers; left out, the server's own settings do. `session`: changes of what the call begins with.
@@ -27,7 +29,7 @@ const RESUME = 'Parley-Resume';
 const KEY = 'parley.key';
 
 /** Of a server that said nothing yet. @type {About} */
-export const UNKNOWN = { model: '', suggestions: [], ice_servers: [], agents: [], voices: [], resume_seconds: 0 };
+export const UNKNOWN = { model: '', suggestions: [], ice_servers: [], agents: [], voices: [], resume_seconds: 0, records: false };
 
 /**
  * What the server says of itself before a call; where it says nothing, nothing is offered.

@@ -124,6 +124,7 @@ async function changed(name) {
 async function prepare() {
   about = await describe();
   dialog.offer(about);
+  element('records').hidden = !about.records;
   element('session').textContent = about.model;
   const chips = about.suggestions.map((words) => {
     const chip = document.createElement('button');

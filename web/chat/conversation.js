@@ -183,7 +183,9 @@ export class Conversation {
     this.#unstable = again;
     this.#enter(again ? 'listening' : 'asking');
     const call = new Call(this.#voice, about, wish, {
-      connecting: () => again || this.#enter('connecting'),
+      connecting: () => {
+        if (!again) this.#enter('connecting');
+      },
       event: (event) => this.#receive(event),
       sound: (sound) => this.#take(sound),
       wait: (wait) => this.#waited(wait),

@@ -26,12 +26,14 @@ function display() {
   switch (phone.state) {
     case 'idle':
       return { status: name || (phone.number ? '' : 'Dial a number'), main: phone.number, detail: '' };
+    case 'asking':
+      return { status: 'Asking for the microphone', main: name, detail: 'Your browser wants to know whether this page may listen.' };
     case 'ringing':
       return { status: 'Ringing', main: name, detail: phone.number };
     case 'talking':
       return { status: phone.held ? `On hold · ${time}` : time, main: name, detail: phone.keys || CODECS[phone.codec] };
     case 'reconnecting':
-      return { status: 'Reconnecting', main: name, detail: 'The call is kept' };
+      return { status: 'Reconnecting', main: name, detail: 'The call is kept. Nobody hears you until it goes on.' };
     case 'ended':
       return { status: 'Call ended', main: name, detail: phone.number };
     case 'failed':
@@ -78,8 +80,9 @@ function resume() {
   if (left) void phone.resume(about, left, Date.now());
 }
 
-/** Names to press, as a desk phone has them. */
-function showNames() {
+/** What the server says of itself: names to press, as a desk phone has them, and whether it records. */
+function offer() {
+  element('records').hidden = !about.records;
   const names = about.agents.map(({ name, number }) => {
     const button = document.createElement('button');
     button.type = 'button';
@@ -136,10 +139,10 @@ async function begin() {
   if (problem) [phone.problem, phone.state] = [problem, 'failed'];
   show();
   about = await describe();
-  showNames();
+  offer();
   show();
   if (!problem) resume();
 }
 
-addEventListener('hashchange', () => void describe().then((said) => ((about = said), showNames())));
+addEventListener('hashchange', () => void describe().then((said) => ((about = said), offer())));
 void begin();

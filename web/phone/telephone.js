@@ -8,7 +8,7 @@
  * @import { About } from '../call/signalling.js'
  * @import { Sounds } from '../call/sounds.js'
  *
- * @typedef {'idle' | 'ringing' | 'talking' | 'reconnecting' | 'ended' | 'failed'} State
+ * @typedef {'idle' | 'asking' | 'ringing' | 'talking' | 'reconnecting' | 'ended' | 'failed'} State
  *
  * @typedef {{
  *   token: string | null,
@@ -84,7 +84,7 @@ export class Telephone {
 
   /** Whether there is something to hang up. */
   get busy() {
-    return this.state === 'ringing' || this.state === 'talking' || this.state === 'reconnecting';
+    return ['asking', 'ringing', 'talking', 'reconnecting'].includes(this.state);
   }
 
   /** A key: part of the number before a call, a sign to the agent in one. */
@@ -123,10 +123,8 @@ export class Telephone {
     }
     if (agent.codec) this.codec = /** @type {CodecName} */ (agent.codec);
     const call = this.#newCall(about, agent.id ? { agent: agent.id } : {});
-    this.#tones.ring();
-    this.#become('ringing');
-    await new Promise((resolve) => setTimeout(resolve, RING_MS));
-    if (this.#call === call) await this.#start(call);
+    this.#become('asking');
+    await this.#start(call);
   }
 
   /**
@@ -159,7 +157,7 @@ export class Telephone {
    * @returns {Left | null}  What another page needs to go on with the call.
    */
   leave(now) {
-    if (!this.#call || this.state === 'ringing') {
+    if (!this.#call || this.state === 'asking' || this.state === 'ringing') {
       this.#call?.hangUp();
       return null;
     }
@@ -206,7 +204,7 @@ export class Telephone {
     this.problem = null;
     this.#recorder = this.#newRecorder();
     this.#call = new Call(this.#voice, about, { ...wish, codec: this.codec }, {
-      connecting: () => {},
+      connecting: () => this.#ring(),
       event: (event) => this.#receive(event),
       sound: (sound) => this.#recorder.push(sound),
       wait: () => {},
@@ -216,6 +214,14 @@ export class Telephone {
       lost: (problem) => this.#fail(problem),
     });
     return this.#call;
+  }
+
+  /** The microphone is ours: ring at the other end, unless a call goes on. */
+  async #ring() {
+    if (this.state !== 'asking') return;
+    this.#tones.ring();
+    this.#become('ringing');
+    await new Promise((resolve) => setTimeout(resolve, RING_MS));
   }
 
   #newRecorder() {
