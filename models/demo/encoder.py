@@ -23,7 +23,7 @@ from models.demo.training import Run, device, mixed, train
 from models.ultravox import AudioEncoder
 
 AUDIO = AudioConfig(width=256, layers=4, heads=4, feedforward=1024)
-STEPS = 2000
+STEPS = 1000
 BATCH = 48  # clips
 BLOCK = 8  # batches that are drawn at once
 BLANK = len(PHONES)
