@@ -132,10 +132,18 @@ def test_dictation_is_waited_for_and_yes_is_not():
     assert list(waits.values()) == [pytest.approx(0.4), pytest.approx(0.5), pytest.approx(0.8)]
 
 
+NUMBER = "Thank you. What is your telephone number?"
+
+
 def asked_for_a_number(experience: Experience) -> Endpointing:
     endpointing = Endpointing(experience)
-    endpointing.expect("Thank you. What is your telephone number?")
+    endpointing.expect(NUMBER)
     return endpointing
+
+
+def answers(endpointing: Endpointing, seconds: float) -> None:
+    endpointing.ended(None, speech=seconds)
+    endpointing.expect(NUMBER)
 
 
 def test_a_calibrated_probability_is_not_believed_of_numbers():
@@ -146,7 +154,7 @@ def test_a_calibrated_probability_is_not_believed_of_numbers():
 def test_an_answer_shorter_than_others_to_the_question_is_waited_for():
     experience, rng = Experience(), random.Random(3)
     for _ in range(40):  # calls
-        asked_for_a_number(experience).ended(None, speech=rng.uniform(3.6, 4.4))
+        answers(asked_for_a_number(experience), rng.uniform(3.6, 4.4))
     waits = [asked_for_a_number(experience).wait(SETTINGS, speech=speech) for speech in (1.5, 3.0, 4.0, 6.0)]
     assert waits == sorted(waits, reverse=True)
     assert waits[0] > 1.0
@@ -156,7 +164,7 @@ def test_an_answer_shorter_than_others_to_the_question_is_waited_for():
 def test_how_long_other_questions_answers_are_says_nothing():
     experience = Experience()
     for _ in range(10):
-        asked_for_a_number(experience).ended(None, speech=4.0)
+        answers(asked_for_a_number(experience), 4.0)
     other = Endpointing(experience)
     other.expect("And your account number?")
     assert other.wait(SETTINGS, speech=1.0) == pytest.approx(Endpointing(expected="dictation").wait(SETTINGS), abs=0.1)
@@ -164,14 +172,27 @@ def test_how_long_other_questions_answers_are_says_nothing():
     assert other.wait(SETTINGS, speech=1.0) == pytest.approx(SETTINGS.silence)
 
 
+def test_a_number_that_was_cut_off_teaches_nothing_of_its_length():
+    experience = Experience()
+    for _ in range(20):
+        answers(asked_for_a_number(experience), 4.0)
+    before = asked_for_a_number(experience).wait(SETTINGS, speech=2.0)
+    for _ in range(20):
+        caller = asked_for_a_number(experience)
+        caller.ended(None, speech=2.0)
+        caller.cut_off(0.9, None)
+        answers(caller, 2.0)
+    assert asked_for_a_number(experience).wait(SETTINGS, speech=2.0) == before
+
+
 def test_a_caller_who_says_it_slowly_is_known_by_his_second_number():
     experience = Experience()
     for _ in range(40):
-        asked_for_a_number(experience).ended(None, speech=4.0)
+        answers(asked_for_a_number(experience), 4.0)
     slow = asked_for_a_number(experience)
     before = slow.wait(SETTINGS, speech=5.0)
     for _ in range(4):
-        slow.ended(None, speech=7.0)
+        answers(slow, 7.0)
     assert slow.wait(SETTINGS, speech=5.0) > before + 0.2
 
 

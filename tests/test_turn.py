@@ -144,11 +144,17 @@ def test_speech_over_the_agent_is_told_at_once_and_interrupts_when_it_lasts():
 
 
 def test_speech_over_the_agent_that_ends_is_told_once_it_is_over():
-    assert over_the_agent([0.9] * 8 + [0.0] * 20) == [(1, OverlapStarted), (12, OverlapEnded)]
+    assert over_the_agent([0.9] * 8 + [0.0] * 20) == [(1, OverlapStarted), (15, OverlapEnded)]
 
 
 def test_a_gap_between_syllables_does_not_end_an_overlap():
-    assert over_the_agent([0.9] * 4 + [0.0] * 2 + [0.9] * 4 + [0.0] * 20) == [(1, OverlapStarted), (14, OverlapEnded)]
+    assert over_the_agent([0.9] * 4 + [0.0] * 2 + [0.9] * 4 + [0.0] * 20) == [(1, OverlapStarted), (17, OverlapEnded)]
+
+
+def test_short_words_with_gaps_between_them_interrupt():
+    detector = TurnDetector(OVER_THE_AGENT, interrupts=0.34)
+    stop_now = [0.9] * 6 + [0.0] * 6 + [0.9] * 6  # as Chromium's echo canceller lets it pass: 0.19 s each
+    assert isinstance([detector.push(WINDOW, probability) for probability in stop_now][16], SpeechStarted)
 
 
 def test_a_click_over_the_agent_is_nothing():

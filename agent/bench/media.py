@@ -3,7 +3,8 @@
 A caller says frames of 20 ms, each a tone of its own; the other end looks which tone it hears. So delay is from the moment a frame
 was there to the moment its samples came out, and lost speech is the share of frames that never did. Then the processor time of a
 server with many calls (`calls.py`). Delays are of everything between the two: encoder, socket, receive buffer, decoder. All takes about
-five minutes. What else runs on the machine makes delays longer and calls fewer; processor times hold.
+six minutes. What else runs on the machine makes delays longer and calls fewer, and processor times vary by a third with it; as root,
+`chrt -r 1 parley bench media` goes before other programs.
 """
 
 import argparse

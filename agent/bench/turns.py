@@ -221,11 +221,13 @@ def _best(points: list[tuple[float, float]], limit: float) -> float:
 
 def _policy(calls: Calls, settings: TurnSettings, question: str) -> list[list[list[float]]]:
     """What the policy waits in each pause, learning from those before."""
-    experience, waits = Experience(), []
+    experience, waits = Experience(), list[list[list[float]]]()
     for call in calls:
         endpointing = Endpointing(experience)
-        endpointing.expect(question)
-        waits.append([[_wait(endpointing, settings, pause) for pause in utterance] for utterance in call])
+        waits.append([])
+        for utterance in call:
+            endpointing.expect(question)
+            waits[-1].append([_wait(endpointing, settings, pause) for pause in utterance])
     return waits
 
 

@@ -102,9 +102,17 @@ class Endpointing:
     _pauses: Estimate = field(default_factory=lambda: Estimate(math.log(MEDIAN), SPREAD**2, CALLERS_MEMORY))
     _lengths: dict[str, Estimate] = field(default_factory=dict)
     """Of this caller's answers to each question for a number."""
+    _answered: float | None = None
+    """Seconds of speech of the last answer to such a question, until it is known that the caller had finished."""
+    _continues: bool = False
+    """This turn is the rest of one that was cut off."""
 
     def expect(self, words: str) -> None:
-        """The caller answers these words of the agent now."""
+        """The caller answers these words of the agent now, and so had finished the turn before."""
+        if self._answered:
+            self._own().add(math.log(self._answered))
+            self.experience.answers.add(self._question, self._answered)
+            self._answered = None
         self._question, self.expected = last_sentence(words), expectation(words)
 
     def wait(self, settings: TurnSettings, probability: float | None = None, speech: float = 0.0) -> float:
@@ -136,9 +144,13 @@ class Endpointing:
     def ended(self, probability: float | None, speech: float = 0.0) -> None:
         """The turn was over, after so many seconds of speech."""
         self.experience.judgement(self.expected).learn(probability, ended=True)
-        if self.expected == "dictation" and speech:
-            self._own().add(math.log(speech))
-            self.experience.answers.add(self._question, speech)
+        self._answered = speech if self.expected == "dictation" and not self._continues else None
+        self._continues = False
+
+    def cut_off(self, silence: float, probability: float | None) -> None:
+        """The caller went on so soon after a turn that it was not over: neither part is as long as an answer."""
+        self._answered, self._continues = None, True
+        self.resumed(silence, probability)
 
     def _evidence(self, probability: float | None, speech: float) -> float:
         """Log-odds that the turn is over."""

@@ -1,7 +1,7 @@
 """The microphone of one call: frames in, turns out, and the audio between any two of its samples.
 
-Cuts frames of 20 ms into the detector's own windows, decides in each pause how long to wait, keeps the last seconds for the turn's audio, and follows the capture clock, so
-that a sample's number can be told as the loop's time.
+Cuts frames of 20 ms into the detector's own windows, decides in each pause how long to wait, keeps the last seconds for the turn's
+audio, and follows the capture clock, so that a sample's number can be told as the loop's time.
 """
 
 import math
@@ -118,7 +118,7 @@ class Hearing:
                 self.pauses.clear()
                 gap = start / INPUT_RATE + detector.settings.padding - self._last_word / INPUT_RATE
                 if 0 < gap < CUT_OFF:
-                    self._endpointing.resumed(gap, self.end_of_turn)
+                    self._endpointing.cut_off(gap, self.end_of_turn)
             case TurnPaused(start=start, speech_end=speech_end):
                 self._silent_since = speech_end
                 silences = detector.settings.padding + sum(pause.length or 0.0 for pause in self.pauses)

@@ -66,8 +66,8 @@ class TurnSettings:
     overlap_threshold: Probability = 0.6
     """A window at or above this begins such speech; it takes more than while the agent listens."""
 
-    overlap_end: Seconds = 0.16
-    """Silence after which it was no interruption (a backchannel, a cough, an echo), and the agent goes on."""
+    overlap_end: Seconds = 0.25
+    """Silence after which it was no interruption (a backchannel, a cough, an echo), and the agent goes on: longer than from word to word."""
 
     interrupt: Seconds = 0.34
     """Speech over the agent's that interrupts it; "mm-hm" and "okay" last 0.15 to 0.3 s."""

@@ -57,7 +57,7 @@ class TapedEngine:
 
     def read(self, tape: Tape) -> str:
         """What a tape's memory holds."""
-        numbers = self.tapes.pool.keys[0][tape.slot, 0, : tape.cache.length, 0].tolist()
+        numbers = self.tapes.pool.buffer[0, 0, tape.slot, 0, : tape.cache.length, 0].tolist()
         return "".join(chr(int(number)) for number in numbers)
 
     def _part(self, part) -> str:
@@ -80,7 +80,7 @@ class TapedEngine:
     def _append(self, tape: Tape, text: str) -> None:
         if text:
             keys = torch.tensor([*map(ord, text)], dtype=torch.float32).reshape(1, 1, -1, 1)
-            tape.cache.append(0, keys, keys)
+            tape.cache.attend(0, keys, keys, keys, [None])  # what comes out is not looked at
             tape.cache.advance(len(text))
             tape.keys += map(ord, text)
 
