@@ -14,6 +14,7 @@ from agent.audio import INPUT_RATE, Frame
 from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge, Returned
 from agent.items import Items
+from agent.overhearing import Overhearing
 from agent.realtime import client_events, events
 from agent.realtime.objects import EventError, SemanticVAD, ServerVAD, SessionObject, update_session
 from agent.realtime.responses import WantedResponse
@@ -29,6 +30,7 @@ from agent.turns.entry import Entry
 from agent.turns.hearing import Hearing
 from agent.turns.turn import (
     OverlapEnded,
+    OverlapPaused,
     OverlapStarted,
     SpeechStarted,
     TurnEnded,
@@ -67,6 +69,7 @@ class Session:
         self._answering = Answering(
             edge, stages, self.conversation, session.id, self._tasks, numbers, self._reminders.add
         )
+        self._overhearing = Overhearing(stages, hearing, self._tasks, self._answering.duck, self._take_turn)
         self._transcribing = Transcribing(
             edge, stages, self.conversation, lambda: self._answering.generating is not None
         )
@@ -108,16 +111,15 @@ class Session:
     def _take_turn(self, event: TurnEvent) -> None:
         detection = self._session.audio.input.turn_detection
         match event:
-            case OverlapStarted():
-                self._answering.duck(on=True)
-            case OverlapEnded():
-                self._answering.duck(on=False)
+            case OverlapStarted() | OverlapPaused() | OverlapEnded():
+                self._overhearing.take(event)
             case SpeechStarted(start=start):
+                self._overhearing.forget()
                 self._speech_item = self._items.new_id()
                 self._edge.send(events.SpeechStarted(audio_start_ms=_wire_ms(start), item_id=self._speech_item))
                 if detection and detection.interrupt_response:
                     self._answering.interrupt("turn_detected")
-                self._hearing.expect(self.conversation.last_answer)
+                self._hearing.endpointing.expect(self.conversation.last_answer)
             case TurnPaused():
                 self._speech = Message(self._speech_item, "user", (Audio(self._hearing.audio(event)),))
                 if detection and detection.create_response:

@@ -14,7 +14,7 @@ from difflib import SequenceMatcher
 from agent.audio import INPUT_RATE
 from agent.conversation import Audio, Conversation, Message, Text
 from agent.edge import Edge
-from agent.engine import EngineError, Options, Usage
+from agent.engine import Engine, EngineError, Options, Usage
 from agent.realtime.objects import Transcription
 from agent.realtime.transcription import (
     InputTokenDetails,
@@ -46,6 +46,9 @@ UNDERSTOOD = 0.6
 
 ALIKE = 0.9
 """How like the answer, 0 to 1, a transcript must be to be taken for it."""
+
+ANY = Transcription()
+"""A transcript of which nothing is known beforehand."""
 
 
 @dataclass
@@ -80,12 +83,10 @@ class Transcribing:
     async def _transcribe(self, turn: Message, wanted: Transcription) -> None:
         usage, engine = Usage(), self.stages.engine
         try:
-            if self.stages.ability.repeats is None:
-                self.stages.ability.repeats = await self._can_repeat()
-            if not self.stages.ability.repeats:
+            if not await can_repeat(self.stages):
                 self._fail(turn, "this model answers what it hears, but cannot repeat it")
                 return
-            text = await self._repeated(turn, wanted, usage)
+            text = await repeated(engine, turn, wanted, usage, off_path=True)
         except (EngineError, TTSError) as error:
             self._fail(turn, str(error))
             return
@@ -102,21 +103,27 @@ class Transcribing:
         )
         self.edge.send(TranscriptionCompleted(item_id=turn.id, transcript=text, usage=counts, model=engine.name))
 
-    async def _can_repeat(self) -> bool:
-        """Whether the engine can say what the voice said. Raises EngineError, TTSError."""
-        spoken = Audio(await recording(self.stages.voice, SENTENCE, INPUT_RATE))
-        text = await self._repeated(Message("sentence", "user", (spoken,)), Transcription(), Usage())
-        return _likeness(text, SENTENCE) > UNDERSTOOD
-
-    async def _repeated(self, turn: Message, wanted: Transcription, usage: Usage) -> str:
-        """What the engine says that was said. Raises EngineError."""
-        options = Options(max_tokens=16 + round(2 * FASTEST * _seconds(turn)), off_path=True)
-        async with aclosing(self.stages.engine.reply(request(turn, wanted), options, usage)) as deltas:
-            return "".join([delta async for delta in deltas]).strip()
-
     def _fail(self, turn: Message, why: str) -> None:
         error = TranscriptionError(code="transcription_failed", message=f"No transcript: {why}.")
         self.edge.send(TranscriptionFailed(item_id=turn.id, error=error, model=self.stages.engine.name))
+
+
+async def can_repeat(stages: Stages) -> bool:
+    """Whether the engine can say what the voice said; it is tried once. Raises EngineError, TTSError."""
+    if stages.ability.repeats is None:
+        spoken = Audio(await recording(stages.voice, SENTENCE, INPUT_RATE))
+        text = await repeated(stages.engine, Message("sentence", "user", (spoken,)), off_path=True)
+        stages.ability.repeats = _likeness(text, SENTENCE) > UNDERSTOOD
+    return stages.ability.repeats
+
+
+async def repeated(
+    engine: Engine, turn: Message, wanted: Transcription = ANY, usage: Usage | None = None, *, off_path: bool = False
+) -> str:
+    """What the engine says that was said. Raises EngineError."""
+    options = Options(max_tokens=16 + round(2 * FASTEST * _seconds(turn)), off_path=off_path)
+    async with aclosing(engine.reply(request(turn, wanted), options, usage)) as deltas:
+        return "".join([delta async for delta in deltas]).strip()
 
 
 def request(turn: Message, wanted: Transcription) -> tuple[Message, ...]:

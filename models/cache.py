@@ -123,11 +123,6 @@ class Run:
         keys, values = self._layers[layer]
         return attend(query, keys, values, mask)
 
-    def append(self, layer: int, key: Tensor, value: Tensor) -> None:
-        """Write the new position of a sequence that is alone."""
-        keys, values = self._layers[layer]
-        keys[:, :, -1:], values[:, :, -1:] = key, value
-
     def mask(self, window: int | None) -> Tensor | None:
         """Hide from each sequence what is beyond its end, or its window: [sequences, 1, 1, positions]."""
         if len(self._lengths) == 1:
@@ -144,6 +139,7 @@ class Batch:
     """Some slots of a pool, in their order, each of which advances by one position; implements `KeyValues`.
 
     Neighbours are read where they lie, others by themselves: copying them together would take longer than attending.
+    One that is alone advances faster by its own `Cache`.
     """
 
     def __init__(self, pool: Pool, slots: Sequence[int], caches: Sequence[Cache]) -> None:
@@ -163,9 +159,6 @@ class Batch:
         return [run.mask(window) for run in self._runs]
 
     def attend(self, layer: int, query: Tensor, key: Tensor, value: Tensor, masks: Masks) -> Tensor:
-        if len(self._caches) == 1:  # takes half as long
-            self._runs[0].append(layer, key, value)
-            return self._runs[0].attend(layer, query, masks[0])
         keys, values = self._pool.buffer[layer]
         keys[self._slots, :, self._lengths] = key[:, :, 0]
         values[self._slots, :, self._lengths] = value[:, :, 0]

@@ -19,6 +19,7 @@ from models.inputs import InputError, Messages
 from models.model import Model
 from models.request import Delta, Failed, Finished, Options, Output, Prefilled, Priority, Request, build
 from models.sampling import choose, penalise
+from models.single import Single
 from models.tape import Tapes
 
 _MOST = 32  # conversations by default
@@ -52,6 +53,7 @@ class Engine:
         self.conversations = self._limits.conversations or min(fitting, _MOST)
         self._tapes = Tapes(text, self.conversations, self.window, dtype, device)
         self._graphs = graphs.on_device(model.language_model, self._tapes.pool)
+        self._single = Single.of(model.language_model, self.window)
         self._waiting: list[Request] = []
         self._active: list[Request] = []  # those with a tape
         self._outputs: list[tuple[Request, Output]] = []
@@ -146,7 +148,7 @@ class Engine:
             self._fail(request, RuntimeError(_BROKEN))
 
     def _decode(self, requests: Sequence[Request]) -> None:
-        logits = decode(self.model, self._tapes.pool, requests, self._graphs)
+        logits = decode(self.model, self._tapes.pool, requests, self._graphs, self._single)
         for request in requests:
             assert request.tape
             request.tape.keys.append(request.made[-1])

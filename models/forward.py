@@ -9,6 +9,7 @@ from models.cache import Batch, Pool
 from models.graphs import Graphs
 from models.model import Model
 from models.request import Request
+from models.single import Single
 
 
 def prefill(model: Model, request: Request, most: int) -> Tensor | None:
@@ -44,7 +45,9 @@ def prefill(model: Model, request: Request, most: int) -> Tensor | None:
     return logits
 
 
-def decode(model: Model, pool: Pool, requests: Sequence[Request], graphs: Graphs | None) -> Tensor:
+def decode(
+    model: Model, pool: Pool, requests: Sequence[Request], graphs: Graphs | None, single: Single | None
+) -> Tensor:
     """Put the newest token of each answer on its tape; gives the logits after it, [requests, vocabulary].
 
     The requests are in the order of their slots.
@@ -54,5 +57,7 @@ def decode(model: Model, pool: Pool, requests: Sequence[Request], graphs: Graphs
     tokens = [request.made[-1] for request in requests]
     if graphs:
         return graphs.decode(tokens, slots, caches)
+    if single and len(tapes) == 1:
+        return single.decode(tokens[0], caches[0])
     rows = model.language_model.embed(torch.tensor(tokens)[:, None])
     return model.language_model.head(model.language_model(rows, Batch(pool, slots, caches))[:, 0])

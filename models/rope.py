@@ -29,14 +29,13 @@ class Rope:
 
     def __init__(self, config: RopeConfig, head_size: int) -> None:
         self.frequencies = frequencies(config, head_size)
-        self.scale = attention_scale(config)
+        self.scale = torch.tensor(attention_scale(config), device="cpu")
 
     def __call__(self, positions: Tensor) -> Tensor:
         """Give the rotations of all heads at each position: [...] -> [..., 1, head size / 2] complex."""
         if self.frequencies.device != positions.device:
-            self.frequencies = self.frequencies.to(positions.device)
-        angles = positions[..., None, None] * self.frequencies
-        return torch.complex(angles.cos() * self.scale, angles.sin() * self.scale)
+            self.frequencies, self.scale = self.frequencies.to(positions.device), self.scale.to(positions.device)
+        return torch.polar(self.scale, positions[..., None, None] * self.frequencies)
 
 
 def frequencies(config: RopeConfig, head_size: int) -> Tensor:

@@ -1,5 +1,6 @@
 """Logits -> tokens, on the device, for several answers at once."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -25,8 +26,8 @@ def choose(logits: Tensor, how: Sequence[Sampling]) -> list[int]:
     drawn = [row for row, sampling in enumerate(how) if sampling.temperature > 0]
     if drawn:
         tokens[drawn] = _draw(logits[drawn].float().nan_to_num(), [how[row] for row in drawn])
-    chosen: list[int] = torch.where(highest.isfinite(), tokens, -1).tolist()  # the only wait for the device
-    return chosen
+    told = torch.stack((highest.double(), tokens.double())).tolist()  # the only wait for the device
+    return [int(token) if math.isfinite(value) else -1 for value, token in zip(*told, strict=True)]
 
 
 def _draw(logits: Tensor, how: Sequence[Sampling]) -> Tensor:

@@ -6,12 +6,14 @@ import json
 import math
 import random
 
+import numpy as np
 import pytest
 
 from agent import tts
 from agent.bench import overlaps
 from agent.bench import turns as bench_turns
 from agent.bench.turns import FOR_DIGITS, FOR_SENTENCES, Pause, _best, _compare, _cut
+from agent.engine.scripted import ScriptedEngine
 
 
 def calls(telling: float | None, seed: int = 1):
@@ -70,28 +72,44 @@ def test_recordings_that_are_not_there_are_named(tmp_path, capsys):
     assert "holds no recordings" in capsys.readouterr().err
 
 
+def word(probabilities):
+    return overlaps.Word(np.zeros(512 * len(probabilities), np.int16), probabilities, 512)
+
+
+OKAY = word([0.0] * 5 + [0.9] * 10 + [0.0] * 20)
+
+
 def test_speech_interrupts_once_it_has_lasted():
-    word = [0.0] * 5 + [0.9] * 10 + [0.0] * 10
-    assert overlaps.interrupts(word, 512, 0.3)
-    assert not overlaps.interrupts(word, 512, 0.34)
-    assert not overlaps.interrupts([0.55] * 30, 512, 0.1), "over the agent's speech it takes more"
+    assert overlaps.by_length_interrupts(OKAY, 0.3)
+    assert not overlaps.by_length_interrupts(OKAY, 0.34)
+    assert not overlaps.by_length_interrupts(word([0.55] * 30), 0.1), "over the agent's speech it takes more"
+
+
+@pytest.mark.parametrize(("said", "interrupts"), [("Okay.", False), ("Stop.", True), ("Perhaps.", False)])
+async def test_speech_interrupts_by_its_words(said, interrupts):
+    assert await overlaps.by_words_interrupts(OKAY, ScriptedEngine([said], first_token=0)) is interrupts
+
+
+async def test_long_speech_interrupts_whatever_it_says():
+    assert await overlaps.by_words_interrupts(word([0.9] * 30), ScriptedEngine(["Okay."], first_token=0))
 
 
 def test_fewer_words_interrupt_where_more_is_needed():
-    points = asyncio.run(overlaps.measure([tts.load("en-us")]))
-    assert [length for length, _, _ in points] == sorted(overlaps.LENGTHS)
-    for shares in list(zip(*points, strict=True))[1:]:
+    measured = asyncio.run(overlaps.measure([tts.load("en-us")], ScriptedEngine(["I answer, and do not repeat."])))
+    assert list(measured.by_length) == sorted(overlaps.LENGTHS)
+    for shares in zip(*measured.by_length.values(), strict=True):
         assert list(shares) == sorted(shares, reverse=True)
         assert shares[0] > 0.9
         assert shares[-1] < 0.7
-    assert len(overlaps.table(points).splitlines()) == len(points) + 2
+    assert measured.by_words is None
+    assert len(overlaps.table(measured).splitlines()) == len(overlaps.LENGTHS) + 2
 
 
 @pytest.mark.slow
 def test_on_speech(capsys):
     assert bench_turns.main(["--model", "none", "--json"]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert len(printed["overlaps"]) == len(overlaps.LENGTHS)
+    assert len(printed["overlaps"]["by_length"]) == len(overlaps.LENGTHS)
     result = printed["sentences"]
     assert result["pauses"] > 50
     assert 0 < result["wait_ratio"] < 1.5

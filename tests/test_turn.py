@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from agent.turns.turn import (
     OverlapEnded,
+    OverlapPaused,
     OverlapStarted,
     SpeechStarted,
     TurnDetector,
@@ -144,11 +145,53 @@ def test_speech_over_the_agent_is_told_at_once_and_interrupts_when_it_lasts():
 
 
 def test_speech_over_the_agent_that_ends_is_told_once_it_is_over():
-    assert over_the_agent([0.9] * 8 + [0.0] * 20) == [(1, OverlapStarted), (15, OverlapEnded)]
+    assert over_the_agent([0.9] * 8 + [0.0] * 20) == [(1, OverlapStarted), (11, OverlapPaused), (15, OverlapEnded)]
 
 
 def test_a_gap_between_syllables_does_not_end_an_overlap():
-    assert over_the_agent([0.9] * 4 + [0.0] * 2 + [0.9] * 4 + [0.0] * 20) == [(1, OverlapStarted), (17, OverlapEnded)]
+    told = over_the_agent([0.9] * 4 + [0.0] * 2 + [0.9] * 4 + [0.0] * 20)
+    assert told == [(1, OverlapStarted), (13, OverlapPaused), (17, OverlapEnded)]
+
+
+def test_each_gap_of_an_overlap_is_told_with_all_that_was_said_before_it():
+    detector = TurnDetector(OVER_THE_AGENT, interrupts=0.7)
+    events = [detector.push(WINDOW, probability) for probability in ([0.9] * 4 + [0.0] * 5) * 2]
+    first, second = [event for event in events if isinstance(event, OverlapPaused)]
+    assert (first.start, first.speech_end, first.speech) == (0, 4 * WINDOW, 4 * WINDOW / 16_000)
+    assert (second.start, second.speech_end, second.speech) == (0, 13 * WINDOW, 8 * WINDOW / 16_000)
+
+
+def test_a_sound_whose_words_interrupt_is_a_turn_from_its_beginning():
+    detector = TurnDetector(OVER_THE_AGENT, interrupts=0.7)
+    for probability in [0.0] * 20 + [0.9] * 5 + [0.0] * 5:
+        detector.push(WINDOW, probability)
+    assert detector.settle(interrupts=True) == SpeechStarted(20 * WINDOW - 4800)
+    assert detector.settle(interrupts=True) is None
+    events = [event for _ in range(20) if (event := detector.push(WINDOW, 0.0))]
+    assert [type(event) for event in events] == [TurnPaused, TurnEnded]
+    assert events[1].speech_end == 25 * WINDOW
+
+
+def test_a_sound_that_is_over_is_no_turn_any_more():
+    detector = TurnDetector(OVER_THE_AGENT, interrupts=0.7)
+    for probability in [0.9] * 5 + [0.0] * 20:
+        detector.push(WINDOW, probability)
+    assert detector.settle(interrupts=True) is None
+
+
+def test_awaited_words_keep_a_sound_open_for_a_moment():
+    def ended(told, settled=99):
+        detector = TurnDetector(OVER_THE_AGENT, interrupts=0.7, told=told)
+        for window, probability in enumerate([0.9] * 5 + [0.0] * 30):
+            if isinstance(detector.push(WINDOW, probability), OverlapEnded):
+                return (window + 1 - 5) * WINDOW / 16_000
+            if window == settled:
+                assert detector.settle(interrupts=False) is None
+        return None
+
+    assert ended(told=False) == pytest.approx(0.25, abs=0.032)
+    assert ended(told=True) == pytest.approx(0.5, abs=0.032)
+    assert ended(told=True, settled=10) == pytest.approx(0.25, abs=0.032)
 
 
 def test_short_words_with_gaps_between_them_interrupt():

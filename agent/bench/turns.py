@@ -16,7 +16,7 @@ import random
 import statistics
 import sys
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -40,6 +40,9 @@ FIXED = (0.2, 0.3, 0.5, 0.8)
 """Silences of the detectors that decide by nothing else."""
 
 SILENCES = tuple(round(0.15 * 1.1**step, 3) for step in range(32))
+
+WORDS = 32
+"""Tokens that the engine writes down at most of a short sound."""
 
 FOR_DIGITS, FOR_SENTENCES = "What is your number?", "How can I help you?"
 """What the agent asks."""
@@ -89,24 +92,24 @@ def main(argv: Sequence[str]) -> int:
     parser.add_argument("--json", action="store_true", help="one JSON object on standard output")
     options = parser.parse_args(argv)
     try:
-        results, points = asyncio.run(_measure(options))
+        results, short = asyncio.run(_measure(options))
     except (ValueError, OSError) as error:
         print(f"parley bench turns: {error}", file=sys.stderr)
         return 2
     if options.json:
-        print(json.dumps({**results, "overlaps": points}))
+        print(json.dumps({**results, "overlaps": asdict(short)}))
     else:
-        print("\n\n".join([*(_table(name, result) for name, result in results.items()), overlaps.table(points)]))
+        print("\n\n".join([*(_table(name, result) for name, result in results.items()), overlaps.table(short)]))
     return 0
 
 
-async def _measure(options: argparse.Namespace) -> tuple[dict[str, dict[str, object]], overlaps.Points]:
-    judge = None if options.model == "none" else engine.load(options.model, "judge", "auto", 1)
+async def _measure(options: argparse.Namespace) -> tuple[dict[str, dict[str, object]], overlaps.Overlaps]:
+    judge = None if options.model == "none" else engine.load(options.model, "judge", "auto", WORDS)
     results = {}
     if options.digits:
         results["digits"] = _compare(await _listen(_numbers(options.digits), FOR_DIGITS, judge), FOR_DIGITS)
     results["sentences"] = _compare(await _listen(await _sentences(), FOR_SENTENCES, judge), FOR_SENTENCES)
-    return results, await overlaps.measure([tts.load(name) for name in VOICES])
+    return results, await overlaps.measure([tts.load(name) for name in VOICES], judge)
 
 
 def _numbers(folder: Path) -> list[list[list[Samples]]]:

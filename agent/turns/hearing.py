@@ -18,6 +18,7 @@ from agent.turns.endpointing import Endpointing, Experience
 from agent.turns.floor import Floor
 from agent.turns.turn import (
     OverlapEnded,
+    OverlapPaused,
     OverlapStarted,
     SpeechStarted,
     TurnDetector,
@@ -47,7 +48,7 @@ class Hearing:
         self._detector: TurnDetector | None = TurnDetector(settings)
         """None while the client commits turns itself (push-to-talk)."""
         self._vad = vad
-        self._endpointing = Endpointing(experience or Experience(calibrated=settings.calibrated))
+        self.endpointing = Endpointing(experience or Experience(calibrated=settings.calibrated))
         self.end_of_turn: float | None = None
         """The engine's probability in this pause, or the last one."""
         self.pauses: list[Pause] = []
@@ -66,6 +67,8 @@ class Hearing:
         self._floor = Floor()
         self._agent_spoke = 0.0
         """Seconds, in this call."""
+        self.told = False
+        """Whether somebody tells, with `settle`, which short sounds over the agent's speech interrupt it."""
 
     def push(self, frame: Frame, played: float = -96.0, *, guarded: bool = False) -> Iterator[TurnEvent]:
         """Hear 20 ms, while a frame of `played` dBFS left for the caller; `guarded`: the agent speaks, and can be interrupted."""
@@ -74,7 +77,10 @@ class Hearing:
         self._agent_spoke += FRAME_SECONDS * (played > AUDIBLE)
         if self._detector:
             grace = 1.5 if self._agent_spoke < self._detector.settings.echo_grace else 1.0
-            self._detector.interrupts = grace * self._detector.settings.interrupt if guarded else None
+            settings = self._detector.settings
+            interrupt = settings.interrupt_surely if self.told else settings.interrupt
+            self._detector.interrupts = grace * interrupt if guarded else None
+            self._detector.told = self.told
         self._captured = frame.time - self._history.end / INPUT_RATE
         self._windowed = np.concatenate([self._windowed, frame.samples])
         while self._windowed.size >= self._vad.window:
@@ -100,16 +106,12 @@ class Hearing:
         if self._detector:
             pause = self.pauses[-1] if self.pauses and self.pauses[-1].length is None else None
             at = (self._history.end - self._silent_since) / INPUT_RATE if pause else 0.0
-            self._detector.silence, decision = self._endpointing.decide(
+            self._detector.silence, decision = self.endpointing.decide(
                 self._detector.settings, end_of_turn, self._speech, at
             )
             if pause:
                 wait = self._detector.silence
                 self.pauses[-1] = replace(pause, wait=wait, end_of_turn=end_of_turn, decision=decision)
-
-    def expect(self, question: str) -> None:
-        """The caller answers these words of the agent now."""
-        self._endpointing.expect(question)
 
     def _learn(self, detector: TurnDetector, event: TurnEvent) -> None:
         """Take an event for what it says of the caller's pauses; a pause begins with what is known without the engine."""
@@ -118,20 +120,20 @@ class Hearing:
                 self.pauses.clear()
                 gap = start / INPUT_RATE + detector.settings.padding - self._last_word / INPUT_RATE
                 if 0 < gap < CUT_OFF:
-                    self._endpointing.cut_off(gap, self.end_of_turn)
+                    self.endpointing.cut_off(gap, self.end_of_turn)
             case TurnPaused(start=start, speech_end=speech_end):
                 self._silent_since = speech_end
                 silences = detector.settings.padding + sum(pause.length or 0.0 for pause in self.pauses)
                 self._speech = max(0.0, (speech_end - start) / INPUT_RATE - silences)
-                self.pauses.append(Pause(self.time(speech_end), 0.0, None, self._endpointing.expected))
+                self.pauses.append(Pause(self.time(speech_end), 0.0, None, self.endpointing.expected))
                 self.judge(None)
             case TurnResumed(silence=silence):
                 self.pauses[-1] = replace(self.pauses[-1], length=silence)
-                self._endpointing.resumed(silence, self.end_of_turn)
+                self.endpointing.resumed(silence, self.end_of_turn)
             case TurnEnded(speech_end=speech_end):
                 self._last_word = speech_end
-                self._endpointing.ended(self.end_of_turn, self._speech)
-            case OverlapStarted() | OverlapEnded():
+                self.endpointing.ended(self.end_of_turn, self._speech)
+            case OverlapStarted() | OverlapPaused() | OverlapEnded():
                 pass
 
     def detect(self, settings: TurnSettings | None) -> None:
@@ -147,8 +149,15 @@ class Hearing:
         """The loop's time at which a sample was captured."""
         return self._captured + sample / INPUT_RATE
 
-    def audio(self, turn: TurnPaused | TurnEnded) -> Samples:
-        """A turn's [n] int16 samples at 16 kHz: padding, speech, and the first pause after it, the same for both events."""
+    def settle(self, *, interrupts: bool) -> SpeechStarted | None:
+        """The words of a sound over the agent's speech are known; gives a turn's beginning if they interrupt and it is not over."""
+        event = self._detector.settle(interrupts=interrupts) if self._detector else None
+        if self._detector and event:
+            self._learn(self._detector, event)
+        return event
+
+    def audio(self, turn: OverlapPaused | TurnPaused | TurnEnded) -> Samples:
+        """A turn's or sound's [n] int16 samples at 16 kHz: padding, speech, and the first pause after it, the same for both events."""
         return self._history.between(turn.start, turn.speech_end + round(self.configured.pause * INPUT_RATE))
 
     def commit(self) -> TurnEnded:

@@ -16,6 +16,36 @@ Probability = Annotated[float, Field(ge=0, le=1)]
 Seconds = Annotated[float, Field(ge=0, le=60)]
 Factor = Annotated[float, Field(gt=0, le=10)]
 
+BACKCHANNELS = (
+    *(
+        "mm",
+        "mhm",
+        "hm",
+        "hmm",
+        "uh",
+        "huh",
+        "ah",
+        "aha",
+        "oh",
+        "wow",
+        "okay",
+        "ok",
+        "yeah",
+        "yes",
+        "yep",
+        "right",
+        "sure",
+    ),
+    *("i", "see", "got", "it", "good", "great", "nice", "cool", "fine", "exactly", "really", "true", "indeed"),
+)
+STOPS = ("stop", "no", "nope", "wait", "hey", "hold", "what", "quiet", "enough", "pause", "cancel", "sorry", "but")
+
+OVERLAP_PAUSE = 0.1
+"""Seconds of silence after a short sound over the agent's speech at which its words are asked for."""
+
+WORDS_AFTER = 0.25
+"""Seconds beyond `overlap_end` for which the agent stays silent while they have not come."""
+
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(use_attribute_docstrings=True, extra="forbid"))
 class TurnSettings:
@@ -72,6 +102,15 @@ class TurnSettings:
     interrupt: Seconds = 0.34
     """Speech over the agent's that interrupts it; "mm-hm" and "okay" last 0.15 to 0.3 s."""
 
+    interrupt_surely: Seconds = 0.7
+    """The same where the engine can write down what it hears: then what is shorter interrupts by its words."""
+
+    backchannels: tuple[str, ...] = BACKCHANNELS
+    """Words that do not interrupt, alone or together."""
+
+    stops: tuple[str, ...] = STOPS
+    """Words that interrupt in less than `interrupt`."""
+
     echo_grace: Seconds = 1.0
     """The agent's first seconds of speech in a call, in which half as much again is needed: echo cancellers are learning."""
 
@@ -89,6 +128,16 @@ class SpeechStarted:
 @dataclass(frozen=True)
 class OverlapStarted:
     """The caller makes a sound while the agent speaks: an interruption, which SpeechStarted then confirms, or nothing of it."""
+
+
+@dataclass(frozen=True)
+class OverlapPaused:
+    """That sound has stopped, for now: it reaches from `start` to `speech_end`, and its words may tell what it is."""
+
+    start: int
+    speech_end: int
+    speech: float
+    """Seconds of it that are speech."""
 
 
 @dataclass(frozen=True)
@@ -122,7 +171,7 @@ class TurnEnded:
     """Seconds of silence that were to end it."""
 
 
-TurnEvent = OverlapStarted | OverlapEnded | SpeechStarted | TurnPaused | TurnResumed | TurnEnded
+TurnEvent = OverlapStarted | OverlapPaused | OverlapEnded | SpeechStarted | TurnPaused | TurnResumed | TurnEnded
 
 
 @dataclass
@@ -138,6 +187,9 @@ class TurnDetector:
     interrupts: float | None = None
     """Seconds of speech that begin a turn while the agent speaks; None: it does not."""
 
+    told: bool = False
+    """Whether somebody tells, with `settle`, if a short sound over the agent's speech interrupts it."""
+
     _onset: int | None = None
     """First speech sample of what may become, or is, a turn."""
     _speech_end: int = 0
@@ -146,6 +198,8 @@ class TurnDetector:
     _overlap: bool = False
     _speaking: bool = False
     _paused: bool = False
+    _awaited: bool = False
+    """It is to be told whether a sound over the agent's speech interrupts."""
 
     @property
     def listening(self) -> bool:
@@ -177,6 +231,7 @@ class TurnDetector:
         silence, self._speech_end = start - self._speech_end, self.position
         onset = self._onset = start if self._onset is None else self._onset
         if not self._speaking:
+            self._paused = self._awaited = False
             self._speech += self.position - start
             return self._perhaps_speech(onset)
         if self.position - onset >= self.settings.max_turn * INPUT_RATE:
@@ -190,19 +245,33 @@ class TurnDetector:
         """Begin a turn when its speech has lasted; before that, tell of speech over the agent's."""
         needed = self.settings.min_speech if self.interrupts is None else self.interrupts
         if self._speech >= needed * INPUT_RATE:
-            self._speaking, self._overlap, self._speech = True, False, 0
-            return SpeechStarted(self._padded(onset))
+            return self._begin(onset)
         if self.interrupts is None or self._overlap or self._speech < self.settings.overlap * INPUT_RATE:
             return None
         self._overlap = True
         return OverlapStarted()
 
-    def _forget(self) -> OverlapEnded | None:
+    def settle(self, *, interrupts: bool) -> SpeechStarted | None:
+        """Whether the sound over the agent's speech interrupts it is known; nothing happens if that is over, or did already."""
+        self._awaited = False
+        return self._begin(self._onset) if interrupts and self._overlap and self._onset is not None else None
+
+    def _begin(self, onset: int) -> SpeechStarted:
+        self._speaking, self._overlap, self._speech = True, False, 0
+        self._paused = self._awaited = False
+        return SpeechStarted(self._padded(onset))
+
+    def _forget(self) -> OverlapPaused | OverlapEnded | None:
         """What began was no turn: at once, or over the agent's speech after a gap longer than those between syllables."""
-        if self._overlap and self.position - self._speech_end < self.settings.overlap_end * INPUT_RATE:
-            return None
+        silence = (self.position - self._speech_end) / INPUT_RATE
+        if self._overlap and self._onset is not None:
+            if not self._paused and silence >= OVERLAP_PAUSE:
+                self._paused, self._awaited = True, self.told
+                return OverlapPaused(self._padded(self._onset), self._speech_end, self._speech / INPUT_RATE)
+            if silence < self.settings.overlap_end + (WORDS_AFTER if self._awaited else 0.0):
+                return None
         ended, self._overlap = self._overlap, False
-        self._onset, self._speech = None, 0
+        self._onset, self._speech, self._paused, self._awaited = None, 0, False, False
         return OverlapEnded() if ended else None
 
     def _threshold(self) -> float:

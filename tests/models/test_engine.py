@@ -341,11 +341,13 @@ def test_numbers_that_break_fail_their_own_request_and_leave_no_trace(model: Mod
 class Faulty:
     """A language model that runs out of memory whenever a given token is fed to it."""
 
-    def __init__(self, model: Any, token: int) -> None:
-        self._model, self._token = model, token
+    token: int | None = None
+
+    def __init__(self, model: Any) -> None:
+        self._model = model
 
     def embed(self, ids: torch.Tensor) -> torch.Tensor:
-        if ids.shape[1] == 1 and self._token in ids:
+        if ids.shape[1] == 1 and self.token in ids.flatten().tolist():
             raise RuntimeError("out of memory")
         return self._model.embed(ids)
 
@@ -357,13 +359,14 @@ class Faulty:
 
 
 def test_a_step_that_fails_costs_only_the_request_at_fault(model: Model) -> None:
-    faulty = Model(model._network, model.tokenizer, model.stop)
-    engine = Engine(faulty, SMALL)
+    broken = Model(model._network, model.tokenizer, model.stop)
+    broken.language_model = faulty = Faulty(model.language_model)
+    engine = Engine(broken, SMALL)
     good, bad = engine.ask(*CHATS[1], Options(20)), engine.ask(*CHATS[2], Options(20))
     outputs: list[tuple[Request, Output]] = []
     while not (good.made and bad.made):
         outputs += engine.step()
-    faulty.language_model = Faulty(model.language_model, bad.made[-1])
+    faulty.token = bad.made[-1]
     assert bad.made[-1] not in (good_ids := model.tokenizer.encode(alone(model, *CHATS[1], 20)))
     outputs += run(engine)
     assert good_ids

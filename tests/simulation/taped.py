@@ -12,6 +12,7 @@ import torch
 from agent.conversation import Audio
 from agent.engine import DEFAULTS, Prefill
 from agent.engine.scripted import ScriptedEngine
+from agent.transcribing import PROMPT
 from models.config import TextConfig
 from models.tape import Tape, Tapes
 
@@ -40,7 +41,8 @@ class TapedEngine:
     async def reply(self, messages, options=DEFAULTS, usage=None):
         tape = self._take(messages)
         held = "".join(character for character in self.read(tape) if ord(character) < SPEECH)
-        self.held.append((asyncio.get_running_loop().time(), held))
+        if messages[-1].text != PROMPT:  # which is about a sound alone
+            self.held.append((asyncio.get_running_loop().time(), held))
         try:
             async for delta in self.engine.reply(messages, options, usage):
                 self._append(tape, delta)

@@ -20,6 +20,7 @@ from agent.simulation.call import Call
 from agent.simulation.caller import Line, Play, Room, Say, Send, Wait
 from agent.simulation.history import history
 from agent.simulation.sound import noise
+from agent.transcribing import PROMPT, SENTENCE
 from agent.turns.turn import TurnSettings
 from tests.simulation.calls import simulate
 from tests.simulation.taped import TapedEngine
@@ -41,7 +42,8 @@ class NumberedVoice:
         end = 0
         for word in text.split():
             end = text.index(word, end) + len(word)
-            samples = np.full(round(WORD * RATE), LOUDEST + int(word.strip("w.,")), np.int16)
+            level = LOUDEST + int(word.strip("w.,")) if word.startswith("w") else LOUDEST // 2
+            samples = np.full(round(WORD * RATE), level, np.int16)
             yield Speech(samples, RATE, (Word(samples.size, end),))
 
 
@@ -51,14 +53,17 @@ def numbers(text: str) -> list[int]:
 
 @dataclass
 class Answers:
-    """Answers of so many words, no word of which comes twice in a call."""
+    """Answers of so many words, no word of which comes twice in a call; and what is written down of sounds over them, if it can."""
 
     words: int
+    written: str | None = None
 
     def __post_init__(self):
         self.count = itertools.count()
 
     def __call__(self, messages) -> str:
+        if self.written and messages[-1].text == PROMPT:
+            return SENTENCE if messages[-1].id == "sentence" else self.written
         return " ".join(f"w{next(self.count)}" for _ in range(self.words)) + "."
 
 
@@ -97,12 +102,16 @@ around = st.one_of(
 talk = st.lists(st.one_of(speech, speech, around), min_size=1, max_size=14)
 anything = st.lists(st.one_of(speech, speech, client, around), min_size=1, max_size=18)
 engines = st.builds(
-    lambda words, first, each, judged: TapedEngine(
+    lambda words, written, first, each, judged: TapedEngine(
         ScriptedEngine(
-            Answers(words), first_token=first, per_token=each, end_of_turn=(lambda _: judged) if judged else None
+            Answers(words, written),
+            first_token=first,
+            per_token=each,
+            end_of_turn=(lambda _: judged) if judged else None,
         )
     ),
     st.integers(1, 14),
+    st.sampled_from([None, "Okay.", "No.", "((noise))"]),
     st.sampled_from([0.0, 0.1, 0.4, 1.0]),
     st.sampled_from([0.0, 0.05]),
     st.sampled_from([None, 0.02, 0.5, 0.98]),

@@ -9,6 +9,7 @@ from agent.realtime import events
 from agent.simulation.call import Call
 from agent.simulation.caller import Room, Say, Send, Wait
 from agent.simulation.sound import ToneVoice
+from agent.transcribing import PROMPT, SENTENCE
 from tests.simulation.calls import simulate
 
 STORY = " ".join(f"word{n}" for n in range(24)) + "."
@@ -142,3 +143,36 @@ def test_a_client_that_cancels_a_held_voice_cancels_it():
     call = overlapped(Say(0.2), Send('{"type":"response.cancel"}'), Send('{"type":"output_audio_buffer.clear"}'))
     assert story(call).status == "cancelled" or call.traces[1].status == "completed"
     assert len(call.caller.audible()) == 2
+
+
+def overheard(words: str, seconds: float, first_token: float = 0.05) -> Call:
+    """A cough, at which the engine's ability is tried, and then these words over the story."""
+    written = iter([SENTENCE, *["((noise))"] * (first_token < 0.5), words])
+
+    def script(messages):
+        if PROMPT in messages[-1].text:
+            return next(written)
+        return ["Yes?", STORY, "I see."][sum(message.role == "user" for message in messages) - 1]
+
+    engine = ScriptedEngine(script, first_token=first_token, per_token=0)
+    return simulate([*GREETED, Wait(0.5), Say(0.16), Wait(1.34), Say(seconds), Wait(9)], engine, VOICE)
+
+
+@pytest.mark.parametrize(("words", "seconds"), [("Stop.", 0.2), ("No.", 0.16), ("A question.", 0.5), ("Stop", 0.9)])
+def test_words_that_interrupt_do_so_however_short_they_are(words, seconds):
+    call = overheard(words, seconds)
+    assert story(call).status == "cancelled"
+    assert call.session.conversation.messages[-1].text == "I see."
+    assert len(call.caller.times(events.SpeechStarted)) == 3
+
+
+@pytest.mark.parametrize(("words", "seconds"), [("Okay.", 0.24), ("Yeah, right.", 0.5), ("((noise))", 0.6)])
+def test_backchannels_do_not_end_a_reply_however_long_they_are(words, seconds):
+    call = overheard(words, seconds)
+    assert story(call).status == "completed"
+    assert [message.text for message in call.session.conversation.messages] == ["", "Yes?", "", STORY]
+
+
+def test_the_agent_goes_on_when_the_words_take_too_long():
+    call = overheard("Stop.", 0.2, first_token=0.8)
+    assert story(call).status == "completed"

@@ -18,7 +18,7 @@ from agent.replies.saying import ROUNDS
 from agent.simulation import call
 from agent.simulation.caller import Say, Send, Wait
 from agent.simulation.sound import ToneVoice
-from agent.stages import Stages
+from agent.stages import Ability, Stages
 from agent.tools import Tool, Toolbox
 from agent.tools.functions import function
 
@@ -27,6 +27,7 @@ OFFER = {
     "type": "session.update",
     "session": {"tools": [{"type": "function", "name": "weather", "parameters": {"type": "object", "properties": {}}}]},
 }
+DEAF = Ability(repeats=False)
 CREATE = Send('{"type":"response.create"}')
 
 
@@ -79,7 +80,7 @@ class Weather:
 
 def simulate(script, model, weather=None, seconds=10.0, **prompts):
     toolbox = weather.box(seconds) if weather else Toolbox()
-    return call.simulate(script, Stages(model, ToneVoice(), prompts=Prompts(**prompts), toolbox=toolbox))
+    return call.simulate(script, Stages(model, ToneVoice(), prompts=Prompts(**prompts), toolbox=toolbox, ability=DEAF))
 
 
 def sent(made, *kinds):
@@ -463,7 +464,9 @@ def test_calls_and_results_belong_together_whatever_happens(script, texts, secon
     toolbox = weather.box(3.0)
     begin = [OFFERED] if clients else []
     prompts = Prompts(filler="One moment.", filler_after=0.5)
-    made = call.simulate([*begin, *script, Wait(5)], Stages(model, ToneVoice(), prompts=prompts, toolbox=toolbox))
+    made = call.simulate(
+        [*begin, *script, Wait(5)], Stages(model, ToneVoice(), prompts=prompts, toolbox=toolbox, ability=DEAF)
+    )
     bounds = sent(made, events.ResponseCreated, events.ResponseDone)
     # A call that is hung up ends its responses, too.
     assert [event.type for event in bounds] == ["response.created", "response.done"] * (len(bounds) // 2)
