@@ -26,11 +26,11 @@ QUESTIONS = {
     "Hello!": "Parley",
     "Who are you?": "Parley",
     "What is three plus four?": "seven",
-    "One, four, two.": "One, four, two.",
+    "One, four, two.": "One four two.",
     "Thank you very much.": "welcome",
     "What can you do?": "digits",
     "Can you hear me?": "hear you",
-    "Nine, three, eight, one.": "Nine, three, eight, one.",
+    "Nine, three, eight, one.": "Nine three eight one.",
     "Goodbye!": "Goodbye",
     "Tell me a story.": "Once upon a time",
 }
