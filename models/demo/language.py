@@ -70,9 +70,13 @@ LEARNT = Mix(  # with more of what is learnt by heart and of words to write down
     },
     tasks={"talk": 64, "transcribe": 30, "German": 3, "Spanish": 3},
 )
+NUMBERS = Mix(  # with what is learnt last: long strings, digits that are corrected in them, dates
+    weights={"phone": 44, "digits": 36, "date": 8, "sum": 4, "difference": 4, "timer": 4},
+    tasks={"talk": 80, "transcribe": 20},
+)
 # After the first part the embeddings stay as they are.
 WORDS = Part("words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED), (1, 2, 1, 3, 2, 6))
-LANGUAGE = Part("language", 3500, 0.015, 1e-3, (Mix(), LEARNT), (1, 2, 1, 3, 1, 2, 1, 8))
+LANGUAGE = Part("language", 6500, 0.015, 1e-3, (Mix(), LEARNT, NUMBERS), (1, 2, 1, 3, 1, 2, 1, 8))
 SINGLE = 700  # steps at first in which every conversation is one turn
 RAMP = 1000  # steps at first in which noise grows
 BATCH = 72  # conversations of one turn; of more turns proportionally fewer
