@@ -1,7 +1,8 @@
 """Make the demo checkpoint from nothing: `python -m models.demo [--build build/demo] [--out models/demo/checkpoint] [--until STAGE]`.
 
 Stages, each kept in the build folder and skipped when done: the language model, speech, the encoder, the adapter's first
-part, its distillation with `models train`, the checkpoint with its evaluation. A stage that was killed continues where it
+part, the language model again, now with what the adapter heard, after which it is frozen, distillation with `models train`,
+the checkpoint with its evaluation. A stage that was killed continues where it
 last saved. To run a stage again, remove its file from the build folder.
 """
 
@@ -23,10 +24,11 @@ from models.demo.judge import Judge
 from models.demo.language import build_tokenizer, train_language_model
 from models.demo.over import lines, measure_separation
 from models.demo.pool import build_pool, load_shard
+from models.demo.reading import train_reading
 from models.demo.tokens import Chat
 from models.demo.voices import HELD_OUT, PEOPLE, Cast, hold_out
 
-STAGES = ("language", "speech", "encoder", "adapter", "distil", "evaluate")
+STAGES = ("language", "speech", "encoder", "adapter", "reading", "distil", "evaluate")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -61,10 +63,14 @@ def main(arguments: Sequence[str]) -> None:
         listener = train_encoder(options.build, pool)
         if last == 2:
             return
-        write_checkpoint(start, assemble(train_adapter(options.build, pool, listener, language, chat), language), chat)
-    if last > 3:
-        distil(options.build, shards)
+        hearing = train_adapter(options.build, pool, listener, language, chat)
+        if last == 3:
+            return
+        language = train_reading(options.build, pool, hearing, language, chat)
+        write_checkpoint(start, assemble(hearing, language), chat)
     if last > 4:
+        distil(options.build, shards)
+    if last > 5:
         finish(options.build, options.out, held_out, chat)
 
 

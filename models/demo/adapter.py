@@ -24,7 +24,7 @@ from models.ultravox import Projector
 
 PROJECTOR = ProjectorConfig(audio_width=AUDIO.width, text_width=TEXT.width, hidden=640, norm_mid=True)
 SLOT = PROJECTOR.stack * FRAME  # seconds per row
-STEPS = 2500
+STEPS = 6500
 BATCH = 48  # clips
 STOPPED = 0.25  # share of clips that are ended in one of their pauses
 SHARPNESS = 20.0  # of the softmax over cosines between rows and embeddings
@@ -81,11 +81,12 @@ def draw_clips(pool: Sequence[Sample], step: int) -> Batch:
     """Draw one step's clips, disturbed, some of them ended in one of their pauses."""
     rng = Random(f"align {step}")
     drawn = draw_batch(pool, step, BATCH, "align")
-    samples = [_stopped(sample, rng) if rng.random() < STOPPED else sample for sample in drawn]
+    samples = [stopped(sample, rng) if rng.random() < STOPPED else sample for sample in drawn]
     return collate(samples, torch.Generator().manual_seed(step))
 
 
-def _stopped(sample: Sample, rng: Random) -> Sample:
+def stopped(sample: Sample, rng: Random) -> Sample:
+    """End a clip in one of its pauses, where it has more than one word."""
     return (
         stop_after(sample, draw_break(sample.utterance, rng), rng)
         if len(sample.utterance.words.split()) > 1

@@ -8,11 +8,11 @@ noise, because training asks differently about it.
 import json
 import os
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
-from typing import Any, TextIO
+from typing import Any, Generic, Protocol, TextIO, TypeVar
 
 import numpy as np
 import soundfile
@@ -42,17 +42,25 @@ class Voiced:
     ends: Sequence[float]
 
 
-class Clips:
-    """The pool's clips by what they say."""
+class Said(Protocol):
+    """A clip that says something."""
 
-    def __init__(self, shards: Sequence[Path]) -> None:
-        self._by_kind: dict[str, list[Voiced]] = defaultdict(list)
-        for shard in shards:
-            for index, sample in enumerate(load_shard(shard)):
-                voiced = Voiced(sample.utterance, sound_path(shard, index), sample.ends)
-                self._by_kind[_key(sample.utterance)].append(voiced)
+    @property
+    def utterance(self) -> Utterance: ...
 
-    def like(self, utterance: Utterance, rng: Random) -> Voiced | None:
+
+Clip = TypeVar("Clip", bound=Said)
+
+
+class Clips(Generic[Clip]):
+    """Clips by what they say."""
+
+    def __init__(self, clips: Iterable[Clip]) -> None:
+        self._by_kind: dict[str, list[Clip]] = defaultdict(list)
+        for clip in clips:
+            self._by_kind[_key(clip.utterance)].append(clip)
+
+    def like(self, utterance: Utterance, rng: Random) -> Clip | None:
         """Draw a clip of an utterance's kind, if there is one."""
         found = self._by_kind.get(_key(utterance))
         return rng.choice(found) if found else None
@@ -64,11 +72,18 @@ def _key(utterance: Utterance) -> str:
     return "whole number" if whole else utterance.kind
 
 
+def voiced(shards: Sequence[Path]) -> Iterator[Voiced]:
+    """Give the clips of the pool's shards."""
+    for shard in shards:
+        for index, sample in enumerate(load_shard(shard)):
+            yield Voiced(sample.utterance, sound_path(shard, index), sample.ends)
+
+
 def write_dialogues(folder: Path, shards: Sequence[Path], count: int = COUNT) -> None:
     """Write both manifests and the sounds that were cut into a build folder, unless they are there."""
     if (folder / ANSWERED).exists():
         return
-    clips, rng = Clips(shards), Random("dialogues")
+    clips, rng = Clips(voiced(shards)), Random("dialogues")
     (folder / "cut").mkdir(exist_ok=True)
     partial = folder / f"{ANSWERED}.partial"
     with partial.open("w") as answered, (folder / NOISE).open("w") as noise:
@@ -77,9 +92,9 @@ def write_dialogues(folder: Path, shards: Sequence[Path], count: int = COUNT) ->
     partial.replace(folder / ANSWERED)
 
 
-def _write_one(folder: Path, clips: Clips, name: str, rng: Random, answered: TextIO, noise: TextIO) -> None:
+def _write_one(folder: Path, clips: Clips[Voiced], name: str, rng: Random, answered: TextIO, noise: TextIO) -> None:
     """Draw one conversation and write its line; none for what the pool cannot say."""
-    voiced, task = draw_clips(clips, rng)
+    voiced, task = draw_clips(clips, Mix(), rng.choice(TURNS), rng)
     if not voiced:
         return
     if len(voiced[-1].utterance.words.split()) > 1 and rng.random() < STOPPED:
@@ -91,11 +106,10 @@ def _write_one(folder: Path, clips: Clips, name: str, rng: Random, answered: Tex
     (noise if is_noise else answered).write(json.dumps(row, ensure_ascii=False) + "\n")
 
 
-def draw_clips(clips: Clips, rng: Random) -> tuple[list[Voiced], str]:
+def draw_clips(clips: Clips[Clip], mix: Mix, count: int, rng: Random) -> tuple[list[Clip], str]:
     """Draw the clips of a conversation and what the model is there for; no clips where the pool lacks a kind."""
-    mix = Mix()
     task = rng.choices(list(mix.tasks), list(mix.tasks.values()))[0]
-    drawn = [clips.like(utterance, rng) for utterance in draw_utterances(mix, task, rng.choice(TURNS), rng)]
+    drawn = [clips.like(utterance, rng) for utterance in draw_utterances(mix, task, count, rng)]
     return ([clip for clip in drawn if clip], task) if all(drawn) else ([], task)
 
 

@@ -4,11 +4,12 @@ User turns are typed, or laid out as the adapter will lay out audio (see `tokens
 (see `noise.py`), so that answers hold with the adapter that is trained on this model afterwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from pathlib import Path
 from random import Random
+from typing import TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -106,9 +107,12 @@ def train_language_model(folder: Path) -> LanguageModel:
     reader = Reader(build_language_model(), Chat(build_tokenizer(folder)))
     for part in (WORDS, LANGUAGE):
         run = Run(folder / f"{part.name}.pt", part.steps, part.muon, part.adamw)
-        train(run, reader, partial(reader.loss, part))
+        train(run, reader, partial(imagined_loss, reader, part))
         reader.model.model.embed_tokens.requires_grad_(requires_grad=False)
     return reader.model.eval().requires_grad_(requires_grad=False)
+
+
+Drawn = TypeVar("Drawn")
 
 
 class Reader(nn.Module):
@@ -121,30 +125,27 @@ class Reader(nn.Module):
         super().__init__()
         self.model = model
         self.places = nn.Linear(TEXT.width, PLACES)
-        self._chat = chat
+        self.chat = chat
         self._halfway: Tensor | None = None
         model.model.layers[TEXT.layers // 2].register_forward_hook(self._keep)
 
     @cached_property
     def _unsure(self) -> Unsure:
-        words = [word for word in spoken_words() if self._chat.word(word) != self._chat.unknown_word]
+        words = [word for word in spoken_words() if self.chat.word(word) != self.chat.unknown_word]
         phones = [pronounce(word) for word in words]
-        confusions = find_confusions([self._chat.word(word) for word in words], phones, VOCABULARY)
-        return Unsure(confusions, self.model.model.embed_tokens.weight, self._chat.pause)
+        confusions = find_confusions([self.chat.word(word) for word in words], phones, VOCABULARY)
+        return Unsure(confusions, self.model.model.embed_tokens.weight, self.chat.pause)
 
     def _keep(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
         self._halfway = output
 
-    def loss(self, part: Part, step: int) -> dict[str, Tensor]:
-        """Predict the answers of one step's conversations, ends of turns, and places of digits."""
-        most = min(1.0, step / RAMP) if part is WORDS else 1.0
-        rows = draw_rows(part, step, self._chat)
-        ids, labels = pad_rows(rows, self._chat.end)
+    def loss(self, rows: Sequence[Row], embedded: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Predict the answers of embedded conversations, ends of turns, and places of digits."""
         with mixed():
-            hidden = self.model(self._disturbed(ids, rows, step, most))
+            hidden = self.model(embedded)
             answered = labels[:, 1:] != IGNORED
             logits = self.model.head(hidden[:, :-1][answered]).float()
-            over = over_loss(hidden, rows, self.model, self._chat)
+            over = over_loss(hidden, rows, self.model, self.chat)
         terms = {"loss": F.cross_entropy(logits, labels[:, 1:][answered].to(logits.device)), "over": over}
         places = pad_sequence([torch.tensor(row.places) for row in rows], batch_first=True, padding_value=IGNORED)
         if (counted := places != IGNORED).any():
@@ -153,12 +154,23 @@ class Reader(nn.Module):
             terms["places"] = PLACES_WEIGHT * F.cross_entropy(told, places[counted].to(told.device))
         return terms
 
-    def _disturbed(self, ids: Tensor, rows: Sequence[Row], step: int, most: float) -> Tensor:
+    def disturbed(self, ids: Tensor, rows: Sequence[Row], step: int, most: float) -> Tensor:
+        """Embed conversations, their imagined audio made as unsure as `most` allows."""
         spoken = torch.zeros(ids.shape, dtype=torch.bool)
         for index, row in enumerate(rows):
             for start, end in row.spoken:
                 spoken[index, start:end] = True
         return self._unsure(self.model.embed(ids), ids, most * spoken, torch.Generator().manual_seed(step))
+
+
+def imagined_loss(reader: Reader, part: Part, step: int) -> dict[str, Tensor]:
+    """Answer one step's imagined conversations."""
+    most = min(1.0, step / RAMP) if part is WORDS else 1.0
+    rows = draw_rows(part, step, reader.chat)
+    ids, labels = pad_rows(rows, reader.chat.end)
+    with mixed():
+        embedded = reader.disturbed(ids, rows, step, most)
+    return reader.loss(rows, embedded, labels)
 
 
 def over_loss(hidden: Tensor, rows: Sequence[Row], model: LanguageModel, chat: Chat) -> Tensor:
@@ -173,16 +185,26 @@ def over_loss(hidden: Tensor, rows: Sequence[Row], model: LanguageModel, chat: C
 
 
 def draw_rows(part: Part, step: int, chat: Chat) -> list[Row]:
-    """Draw the conversations of one step: some batches' worth for as many steps, of which this one takes its share."""
+    """Draw the imagined conversations of one step."""
+
+    def draw(mix: Mix, count: int, rng: Random) -> Row:
+        return text_row(*draw_conversation(mix, count, rng), chat, rng)
+
+    return draw_sorted(part, step, draw, lambda row: len(row.ids))
+
+
+def draw_sorted(
+    part: Part, step: int, draw: Callable[[Mix, int, Random], Drawn], length: Callable[[Drawn], int]
+) -> list[Drawn]:
+    """Draw conversations of one step: some batches' worth for as many steps, of which this one takes its share."""
     block, share = divmod(step, SORTED)
     rng = Random(f"{part.name} {block}")
     mix = part.mixes[block % len(part.mixes)]
     count = 1 if part is WORDS and step < SINGLE else rng.choice(part.counts)
     size = BATCH * 2 // (1 + count)
-    rows = [text_row(*draw_conversation(mix, count, rng), chat, rng) for _ in range(size * SORTED)]
-    rows.sort(key=lambda row: len(row.ids))
+    drawn = sorted((draw(mix, count, rng) for _ in range(size * SORTED)), key=length)
     share = (share + block) % SORTED
-    return rows[share * size : (share + 1) * size]
+    return drawn[share * size : (share + 1) * size]
 
 
 def pad_rows(rows: Sequence[Row], pad: int) -> tuple[Tensor, Tensor]:

@@ -295,11 +295,12 @@ def text_row(turns: Sequence[Turn], setting: Setting, chat: Chat, rng: Random, s
     for turn in turns:
         by_voice = rng.random() < spoken_share
         spoken.append(by_voice)
-        users.append(imagine_audio(turn.utterance, chat, rng) if by_voice else _typed(turn, setting, chat, rng))
+        users.append(imagine_audio(turn.utterance, chat, rng) if by_voice else typed_turn(turn, setting, chat, rng))
     return chat.row(turns, users, spoken, setting)
 
 
-def _typed(turn: Turn, setting: Setting, chat: Chat, rng: Random) -> list[int]:
+def typed_turn(turn: Turn, setting: Setting, chat: Chat, rng: Random) -> list[int]:
+    """Write what was said as somebody would type it, or, where it is to be written down or translated, as it was said."""
     utterance = turn.utterance
     if utterance.kind in WORDLESS:
         return chat.encode("" if utterance.kind == "silence" else NOISE_READ)

@@ -16,7 +16,7 @@ from models.demo import dialogues
 from models.demo.__main__ import distil
 from models.demo.adapter import Hearing
 from models.demo.conversation import Setting, Turn
-from models.demo.dialogues import ANSWERED, NOISE, Clips, stop_sound, write_dialogues
+from models.demo.dialogues import ANSWERED, NOISE, Clips, stop_sound, voiced, write_dialogues
 from models.demo.encoder import Listener
 from models.demo.export import assemble, read_network, write_checkpoint
 from models.demo.judge import Asked, Judge, reads
@@ -66,7 +66,7 @@ def test_a_pause_is_the_silence_of_the_clip_drawn_out():
 
 
 def test_clips_of_a_kind_stand_for_one_another(build: Path):
-    clips = Clips([build / "speech" / "000.npz"])
+    clips = Clips(voiced([build / "speech" / "000.npz"]))
     found = clips.like(Utterance("sum", "one plus one", (1, 1)), Random(0))
     assert found.utterance.kind == "sum"
     assert soundfile.info(found.path).samplerate == RATE

@@ -7,7 +7,16 @@ import torch
 
 from models.demo import language
 from models.demo.evaluate import ask, cases, read, table
-from models.demo.language import LANGUAGE, WORDS, Reader, build_language_model, draw_rows, over_loss, pad_rows
+from models.demo.language import (
+    LANGUAGE,
+    WORDS,
+    Reader,
+    build_language_model,
+    draw_rows,
+    imagined_loss,
+    over_loss,
+    pad_rows,
+)
 from models.demo.phrases import LANGUAGES
 from models.demo.tokens import IGNORED, Chat, train_tokenizer
 
@@ -40,7 +49,7 @@ def test_at_first_every_conversation_is_one_turn(chat):
 
 def test_losses_are_finite_and_reach_the_model_and_its_count(reader, chat, monkeypatch):
     monkeypatch.setattr(language, "BATCH", 6)
-    terms = reader.loss(WORDS, 1300)
+    terms = imagined_loss(reader, WORDS, 1300)
     assert set(terms) == {"loss", "over", "places"}
     sum(terms.values()).backward()
     assert all(value.isfinite() for value in terms.values())

@@ -1,0 +1,109 @@
+"""Stage 5: the language model learns to read what the adapter gives for speech, and is frozen for good.
+
+Imagined audio is made unsure by rules (`noise.py`); which words an adapter really takes for one another, and how it spreads
+a word over two slots, is learnt here from its rows for the pool's clips. Every third block of conversations is imagined
+still, so that what the pool has no clips of is not forgotten.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from random import Random
+
+import torch
+from torch import Tensor
+
+from models.decoder import LanguageModel
+from models.demo.adapter import STOPPED, Hearing, place_sample, slots, stopped
+from models.demo.conversation import Mix, converse, draw_setting
+from models.demo.dialogues import SPOKEN, Clips, draw_clips
+from models.demo.encoder import collate
+from models.demo.language import LEARNT, NUMBERS, SORTED, Part, Reader, draw_sorted, imagined_loss, pad_rows
+from models.demo.pool import Sample
+from models.demo.tokens import Chat, Row, typed_turn
+from models.demo.training import Run, mixed, train
+from models.demo.utterances import Utterance
+
+READING = Part("reading", 2400, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
+TOGETHER = 48  # clips that are heard at once
+
+
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A clip as the adapter hears it: [slots, text width], and the tokens that it was taught to give there."""
+
+    utterance: Utterance
+    tokens: list[int]
+    rows: Tensor
+
+
+def hear_pool(folder: Path, pool: Sequence[Sample], hearing: Hearing, chat: Chat) -> list[Read]:
+    """Give what the adapter hears in each clip, some of them ended in a pause, every second one masked as in training."""
+    samples = []
+    for index, sample in enumerate(pool):
+        rng = Random(f"heard {index}")
+        samples.append(stopped(sample, rng) if rng.random() < STOPPED else sample)
+    samples.sort(key=lambda sample: len(sample.mel))
+    path = folder / "heard.pt"
+    if not path.exists():
+        torch.save(_hear(samples, hearing), path)
+    rows = torch.load(path, weights_only=True).split([slots(sample) for sample in samples])
+    return [
+        Read(sample.utterance, place_sample(sample, chat), of_clip)
+        for sample, of_clip in zip(samples, rows, strict=True)
+    ]
+
+
+@torch.no_grad()
+def _hear(samples: Sequence[Sample], hearing: Hearing) -> Tensor:
+    rows: list[Tensor] = []
+    for start in range(0, len(samples), TOGETHER):
+        together = samples[start : start + TOGETHER]
+        generator = torch.Generator().manual_seed(start) if start // TOGETHER % 2 else None
+        with mixed():
+            _, heard = hearing(collate(together, generator))
+        rows += [of_clip[: slots(sample)].bfloat16().cpu() for of_clip, sample in zip(heard, together, strict=True)]
+    return torch.cat(rows)
+
+
+def train_reading(
+    folder: Path, pool: Sequence[Sample], hearing: Hearing, language: LanguageModel, chat: Chat
+) -> LanguageModel:
+    """Run the stage in a build folder; the language model goes on from where it is, and needs no gradients afterwards."""
+    torch.manual_seed(3)
+    reader = Reader(language, chat)
+    language.requires_grad_(requires_grad=True).model.embed_tokens.requires_grad_(requires_grad=False)
+    clips = Clips(hear_pool(folder, pool, hearing, chat))
+    run = Run(folder / f"{READING.name}.pt", READING.steps, READING.muon, READING.adamw)
+    train(run, reader, partial(reading_loss, reader, clips, chat))
+    return language.eval().requires_grad_(requires_grad=False)
+
+
+def reading_loss(reader: Reader, clips: Clips[Read], chat: Chat, step: int) -> dict[str, Tensor]:
+    """Answer what was heard, or, in every third block of steps, what is imagined."""
+    if step // SORTED % 3 == 2:
+        return imagined_loss(reader, READING, step)
+    drawn = draw_sorted(READING, step, partial(draw_read, clips, chat), lambda drawn: len(drawn[0].ids))
+    ids, labels = pad_rows([row for row, _ in drawn], chat.end)
+    embedded = reader.model.embed(ids).clone()
+    for index, (row, heard) in enumerate(drawn):
+        for (start, end), clip in zip(row.spoken, heard, strict=True):
+            embedded[index, start:end] = clip.rows.to(embedded)
+    return reader.loss([row for row, _ in drawn], embedded, labels)
+
+
+def draw_read(clips: Clips[Read], chat: Chat, mix: Mix, count: int, rng: Random) -> tuple[Row, list[Read]]:
+    """Draw a conversation of the pool's clips, and those of them that are heard, not read."""
+    drawn, task = draw_clips(clips, mix, count, rng)
+    if not drawn:
+        return draw_read(clips, chat, mix, count, rng)
+    setting = draw_setting(task, [clip.utterance for clip in drawn], rng)
+    turns = converse([clip.utterance for clip in drawn], setting, rng)
+    spoken = [rng.random() < SPOKEN for _ in drawn]
+    users = [
+        clip.tokens if by_voice else typed_turn(turn, setting, chat, rng)
+        for clip, turn, by_voice in zip(drawn, turns, spoken, strict=True)
+    ]
+    heard = [clip for clip, by_voice in zip(drawn, spoken, strict=True) if by_voice]
+    return chat.row(turns, users, spoken, setting), heard
