@@ -5,6 +5,7 @@ prompt, then one token for every answer in flight, all in one batch. So a new ca
 by one piece, and a cancelled request costs nothing from the next step on. What goes wrong in a request fails that one.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -21,6 +22,8 @@ from models.request import Delta, Failed, Finished, Options, Output, Prefilled, 
 from models.sampling import choose, penalise
 from models.single import Single
 from models.tape import Tapes
+
+_logger = logging.getLogger(__name__)
 
 _MOST = 32  # conversations by default
 _BROKEN = "the model computed something that is not a number"
@@ -148,7 +151,14 @@ class Engine:
             self._fail(request, RuntimeError(_BROKEN))
 
     def _decode(self, requests: Sequence[Request]) -> None:
-        logits = decode(self.model, self._tapes.pool, requests, self._graphs, self._single)
+        try:
+            logits = decode(self.model, self._tapes.pool, requests, self._graphs, self._single)
+        except RuntimeError as error:
+            if not self._graphs:
+                raise
+            _logger.warning("tokens are computed without CUDA graphs from now on: %s", error)
+            self._graphs = None
+            logits = decode(self.model, self._tapes.pool, requests, None, self._single)
         for request in requests:
             assert request.tape
             request.tape.keys.append(request.made[-1])

@@ -314,6 +314,32 @@ async def test_ten_thousand_broken_events_are_answered_and_the_call_goes_on():
 # Limits of a key.
 
 
+async def test_nobody_else_controls_a_call_of_a_key():
+    """Who knows a call's id may neither join nor end it, nor take its media, unless by the key it was begun with."""
+    async with asking(key="master", keys={"bob": "b-key"}) as (server, http):
+        async with call(str(http._base_url), key="master"):
+            [call_id] = server.calls
+            bob = {"Authorization": "Bearer b-key"}
+            address = f"/v1/realtime/calls/{call_id}"
+            assert (await http.post(f"{address}/hangup", headers=bob)).status == 404
+            assert (await http.delete(address, headers=bob)).status == 404
+            with pytest.raises(aiohttp.WSServerHandshakeError, match="404"):
+                await http.ws_connect(f"/v1/realtime?call_id={call_id}", headers=bob)
+            offer = {"sdp": "v=0", "type": "offer", "pc_id": call_id, "restart_pc": True}
+            assert (await http.post("/api/offer", json=offer, headers=bob)).status == 404
+            found = {"pc_id": call_id, "candidates": []}
+            assert (await http.patch("/api/offer", json=found, headers=bob)).status == 404
+            assert call_id in server.calls
+            master = {"Authorization": "Bearer master"}
+            secret = (await (await http.post("/v1/realtime/client_secrets", headers=master)).json())["value"]
+            for own in (master, {"Authorization": f"Bearer {secret}"}):
+                async with http.ws_connect(f"/v1/realtime?call_id={call_id}", headers=own) as side:
+                    assert (await until(side, "session.created"))["session"]["id"] == call_id
+            assert (await http.patch("/api/offer", json=found, headers=master)).status == 200
+            assert (await http.post(f"{address}/hangup", headers=master)).status == 200
+        await ended(server)
+
+
 async def test_a_key_that_asks_too_often_is_told_when_to_try_again():
     async with asking(key="master", keys={"bob": "b-key"}, key_requests=2) as (_, http):
         headers = {"Authorization": "Bearer master"}

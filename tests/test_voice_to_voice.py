@@ -9,6 +9,7 @@ import pytest
 
 from agent.audio import INPUT_RATE
 from agent.caller.peer import call
+from agent.caller.relay import Faults, relay
 from agent.edge.speaker import OUTPUT_RATE
 from agent.engine.scripted import ScriptedEngine
 from tests.serving import serving
@@ -51,10 +52,13 @@ def loud(pieces, rate):
 
 
 @asynccontextmanager
-async def recorded(**answers):
+async def recorded(delay=0.0, **answers):
+    """Call through a network that takes so many seconds each way."""
     engine = ScriptedEngine(["Hello there.", "I am Parley.", "Goodbye."], **answers)
-    async with serving(engine) as (_, url), call(url) as caller, aiohttp.ClientSession(url) as http:
-        yield caller, Recorder(caller), http
+    async with serving(engine) as (_, url), relay() as network, aiohttp.ClientSession(url) as http:
+        network.misbehave(Faults(delay=delay))
+        async with call(url, network=network) as caller:
+            yield caller, Recorder(caller), http
 
 
 @pytest.mark.parametrize("first_token", [0.01, 0.6])
@@ -74,9 +78,9 @@ async def test_the_traces_say_what_the_recording_says(first_token):
 
 
 async def test_the_server_alone_would_not_know():
-    """What is added on the way to the ear is in the trace only with the caller's report."""
-    async with recorded(first_token=0.01, per_token=0) as (caller, _, http):
+    """What is added on the way to the ear is in the trace only with the caller's report: here 80 ms."""
+    async with recorded(delay=0.08, first_token=0.01, per_token=0) as (caller, _, http):
         await caller.ask(QUESTION, 20)
         [row] = await (await http.get("/traces")).json()
-    assert row["stages"]["network"] > 0
-    assert row["marks"]["heard"] > row["marks"]["playout_started"]
+    assert row["stages"]["network"] > 60
+    assert row["marks"]["heard"] > row["marks"]["playout_started"] + 60

@@ -110,10 +110,10 @@ class CallRoutes:
 
     async def end_call(self, request: web.Request, *, status: int) -> web.Response:
         """Hang up."""
-        self._keys.check(request)
-        edge = self._server.calls.get(request.match_info["id"])
-        if edge is None:
-            raise web.HTTPNotFound(text="There is no such call; it may have ended.")
+        grant, call_id = self._keys.check(request), request.match_info["id"]
+        edge = self._server.calls.get(call_id)
+        if edge is None or not self._limits.may_control(grant.holder, call_id):
+            raise web.HTTPNotFound(text="There is no such call of this key; it may have ended.")
         await edge.close()
         return web.Response(status=status)
 
@@ -131,9 +131,10 @@ class CallRoutes:
             compress=False,  # speech as base64 costs more time to compress than it saves
         )
         if "call_id" in request.query:
-            call = self._server.calls.get(request.query["call_id"])
-            if not isinstance(call, WebRTCEdge):
-                raise web.HTTPNotFound(text="There is no such call over WebRTC; it may have ended.")
+            call_id = request.query["call_id"]
+            call = self._server.calls.get(call_id)
+            if not isinstance(call, WebRTCEdge) or not self._limits.may_control(grant.holder, call_id):
+                raise web.HTTPNotFound(text="There is no such call of this key over WebRTC; it may have ended.")
             if call.channel.full:
                 raise web.HTTPServiceUnavailable(text="This call is controlled by too many connections.")
             await socket.prepare(request)

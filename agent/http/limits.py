@@ -1,4 +1,4 @@
-"""How much the holder of one key may do: calls at a time; requests, and events in calls, in a minute.
+"""What the holder of one key may do: control that key's calls; so many at a time; so many requests, and events in calls, in a minute.
 
 Whoever calls without a key, on the server's own machine, is not limited here: the server's own limit of calls holds for all, and what
 waits in a call is bounded for everybody.
@@ -80,6 +80,10 @@ class Limits:
         if len(calls) >= self.calls:
             raise _too_many(f"This key has {len(calls)} calls, as many as it may.", 5)
         calls.append(call_id)
+
+    def may_control(self, holder: str, call_id: str) -> bool:
+        """Whether a call was begun with this key, or with a secret that was made with it."""
+        return not holder or call_id in self._calls.get(holder, ())
 
 
 def _too_many(text: str, seconds: float) -> web.HTTPTooManyRequests:

@@ -76,7 +76,7 @@ class Offers:
             raise refusal(error) from None
         settings = self._server.settings
         if offer.pc_id and offer.restart_pc:
-            edge = self._call(offer.pc_id)
+            edge = self._call(offer.pc_id, grant.holder)
             return _answered(await accepted(edge.connections.answer(offer.sdp, reach(settings))), offer.pc_id)
         if offer.pc_id:
             raise EventError(
@@ -93,21 +93,21 @@ class Offers:
 
     async def add_candidates(self, request: web.Request) -> web.Response:
         """More addresses at which the caller may be reached."""
-        self._keys.check(request)
+        grant = self._keys.check(request)
         try:
             found = Candidates.model_validate(await read_json(request))
         except ValidationError as error:
             raise refusal(error) from None
-        edge = self._call(found.pc_id)
+        edge = self._call(found.pc_id, grant.holder)
         for each in found.candidates:
             await _add(edge, each)
         return web.json_response({"status": "success"})
 
-    def _call(self, pc_id: str) -> WebRTCEdge:
+    def _call(self, pc_id: str, holder: str) -> WebRTCEdge:
         """Raises HTTPNotFound."""
         edge = self._server.calls.get(pc_id)
-        if not isinstance(edge, WebRTCEdge):
-            raise web.HTTPNotFound(text="There is no such call; it may have ended.")
+        if not isinstance(edge, WebRTCEdge) or not self._limits.may_control(holder, pc_id):
+            raise web.HTTPNotFound(text="There is no such call of this key; it may have ended.")
         return edge
 
 

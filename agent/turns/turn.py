@@ -17,26 +17,8 @@ Seconds = Annotated[float, Field(ge=0, le=60)]
 Factor = Annotated[float, Field(gt=0, le=10)]
 
 BACKCHANNELS = (
-    *(
-        "mm",
-        "mhm",
-        "hm",
-        "hmm",
-        "uh",
-        "huh",
-        "ah",
-        "aha",
-        "oh",
-        "wow",
-        "okay",
-        "ok",
-        "yeah",
-        "yes",
-        "yep",
-        "right",
-        "sure",
-    ),
-    *("i", "see", "got", "it", "good", "great", "nice", "cool", "fine", "exactly", "really", "true", "indeed"),
+    *("mm", "mhm", "hm", "hmm", "uh", "huh", "ah", "aha", "oh", "wow", "okay", "ok", "yeah", "yes", "yep", "right"),
+    *("sure", "i", "see", "got", "it", "good", "great", "nice", "cool", "fine", "exactly", "really", "true", "indeed"),
 )
 STOPS = ("stop", "no", "nope", "wait", "hey", "hold", "what", "quiet", "enough", "pause", "cancel", "sorry", "but")
 

@@ -469,3 +469,22 @@ def test_by_default_the_memory_decides_how_many_conversations_there_are(model: M
     assert memory.conversations(model.config.text, torch.float32, 100, 10 * one) == 5
     assert memory.conversations(model.config.text, torch.float32, 100, 0) == 1
     assert memory.conversations(model.config.text, torch.float32, 100, None) == 8
+
+
+class Broken:
+    """Graphs of which none can be replayed."""
+
+    def decode(self, *_arguments: Any) -> torch.Tensor:
+        raise RuntimeError("replay failed")
+
+
+def test_answers_go_on_without_graphs_that_fail(model: Model, caplog: pytest.LogCaptureFixture) -> None:
+    engine = Engine(model, SMALL)
+    engine._graphs = Broken()  # type: ignore[assignment]  # as on a GPU, where they are captured
+    requests = [engine.ask(messages, audios, Options(12)) for messages, audios in CHATS[:2]]
+    outputs = run(engine)
+    for request, (messages, audios) in zip(requests, CHATS, strict=False):
+        assert text(outputs, request) == alone(model, messages, audios)
+    assert [record.message for record in caplog.records] == [
+        "tokens are computed without CUDA graphs from now on: replay failed"
+    ]
