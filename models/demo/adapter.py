@@ -18,13 +18,13 @@ from models.demo.encoder import AUDIO, Batch, Listener, collate, draw_batch
 from models.demo.language import TEXT
 from models.demo.pool import FRAME, Sample, stop_after
 from models.demo.tokens import IGNORED, Chat, place_words
-from models.demo.training import Run, mixed, train
+from models.demo.training import Run, attention, mixed, train
 from models.demo.utterances import draw_break
 from models.ultravox import Projector
 
 PROJECTOR = ProjectorConfig(audio_width=AUDIO.width, text_width=TEXT.width, hidden=640, norm_mid=True)
 SLOT = PROJECTOR.stack * FRAME  # seconds per row
-STEPS = 6500
+STEPS = 5800
 BATCH = 48  # clips
 STOPPED = 0.25  # share of clips that are ended in one of their pauses
 SHARPNESS = 20.0  # of the softmax over cosines between rows and embeddings
@@ -104,7 +104,7 @@ def train_adapter(
 
     def loss(step: int) -> dict[str, Tensor]:
         batch = draw_clips(pool, step)
-        with mixed():
+        with mixed(), attention(batch.labels.shape[1]):
             encoded, rows = hearing(batch)
             return align_loss(rows, batch, table, chat) | listener.loss(encoded, batch)
 

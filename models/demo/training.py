@@ -18,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 50  # steps
+LONG = 256  # positions
 
 
 class Muon(torch.optim.Optimizer):
@@ -72,9 +73,11 @@ def mixed() -> torch.autocast:
     return torch.autocast(device().type, torch.bfloat16)
 
 
-def _attention() -> AbstractContextManager[None]:
-    """Choose the kernel: on a CPU the fused one's backward pass takes twice as long for short sequences."""
-    return sdpa_kernel(SDPBackend.MATH) if device().type == "cpu" else nullcontext()
+def attention(longest: int = 0) -> AbstractContextManager[None]:
+    """Choose the kernel for sequences up to a length: on a CPU the fused one's backward pass takes twice as long for short ones, half as long for long ones."""
+    if device().type != "cpu":
+        return nullcontext()
+    return sdpa_kernel(SDPBackend.FLASH_ATTENTION if longest > LONG else SDPBackend.MATH)
 
 
 def train(run: Run, module: nn.Module, loss: Callable[[int], dict[str, Tensor]]) -> None:
@@ -90,7 +93,7 @@ def train(run: Run, module: nn.Module, loss: Callable[[int], dict[str, Tensor]])
     means: dict[str, float] = {}
     for step in range(start, run.steps):
         rate = _schedule(step, run)
-        with _attention():
+        with attention():
             terms = loss(step)
             torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], 1.0)
