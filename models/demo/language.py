@@ -6,10 +6,10 @@ User turns are typed, or laid out as the adapter will lay out audio (see `tokens
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from random import Random
-from typing import TypeVar
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -81,7 +81,7 @@ LANGUAGE = Part("language", 6500, 0.015, 1e-3, (Mix(), LEARNT, NUMBERS), (1, 2, 
 SINGLE = 700  # steps at first in which every conversation is one turn
 RAMP = 1000  # steps at first in which noise grows
 BATCH = 72  # conversations of one turn; of more turns proportionally fewer
-SORTED = 4  # batches drawn at once and sorted by length, which halves the padding
+SORTED = 16  # batches drawn at once and sorted by length: of four positions one would be padding otherwise, so it is one of ten
 OVER_WEIGHT = 0.2  # of what foretells the end of the turn, against the answers
 PLACES_WEIGHT = 0.3
 
@@ -107,12 +107,48 @@ def train_language_model(folder: Path) -> LanguageModel:
     reader = Reader(build_language_model(), Chat(build_tokenizer(folder)))
     for part in (WORDS, LANGUAGE):
         run = Run(folder / f"{part.name}.pt", part.steps, part.muon, part.adamw)
-        train(run, reader, partial(imagined_loss, reader, part))
+        train(run, reader, Imagined(reader, part))
         reader.model.model.embed_tokens.requires_grad_(requires_grad=False)
     return reader.model.eval().requires_grad_(requires_grad=False)
 
 
 Drawn = TypeVar("Drawn")
+
+
+class Batches(Generic[Drawn]):
+    """Gives the conversations of a step: a block of batches is drawn at once and sorted, of which each step takes its share."""
+
+    def __init__(self, part: Part, draw: Callable[[Mix, int, Random], Drawn], length: Callable[[Drawn], int]) -> None:
+        """`draw` gives one conversation of so many turns from a mix, `length` its positions."""
+        self._part = part
+        self._draw = draw
+        self._length = length
+        self._block = -1
+        self._drawn: list[Drawn] = []
+
+    def __call__(self, step: int) -> list[Drawn]:
+        block, share = divmod(step, SORTED)
+        if block != self._block:
+            self._block, self._drawn = block, self._draw_block(block)
+        size = len(self._drawn) // SORTED
+        share = (share + block) % SORTED
+        return self._drawn[share * size : (share + 1) * size]
+
+    def _draw_block(self, block: int) -> list[Drawn]:
+        part, rng = self._part, Random(f"{self._part.name} {block}")
+        mix = part.mixes[block % len(part.mixes)]
+        count = 1 if part is WORDS and block * SORTED < SINGLE else rng.choice(part.counts)
+        size = BATCH * 2 // (1 + count)
+        return sorted((self._draw(mix, count, rng) for _ in range(size * SORTED)), key=self._length)
+
+
+def imagined(part: Part, chat: Chat) -> Batches[Row]:
+    """Draw imagined conversations."""
+
+    def draw(mix: Mix, count: int, rng: Random) -> Row:
+        return text_row(*draw_conversation(mix, count, rng), chat, rng)
+
+    return Batches(part, draw, lambda row: len(row.ids))
 
 
 class Reader(nn.Module):
@@ -163,14 +199,20 @@ class Reader(nn.Module):
         return self._unsure(self.model.embed(ids), ids, most * spoken, torch.Generator().manual_seed(step))
 
 
-def imagined_loss(reader: Reader, part: Part, step: int) -> dict[str, Tensor]:
-    """Answer one step's imagined conversations."""
-    most = min(1.0, step / RAMP) if part is WORDS else 1.0
-    rows = draw_rows(part, step, reader.chat)
-    ids, labels = pad_rows(rows, reader.chat.end)
-    with mixed():
-        embedded = reader.disturbed(ids, rows, step, most)
-    return reader.loss(rows, embedded, labels)
+class Imagined:
+    """The loss of a step of text-only training: imagined conversations are to be answered."""
+
+    def __init__(self, reader: Reader, part: Part) -> None:
+        self._reader = reader
+        self._batches = imagined(part, reader.chat)
+        self._ramp = RAMP if part is WORDS else 1
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        rows = self._batches(step)
+        ids, labels = pad_rows(rows, self._reader.chat.end)
+        with mixed():
+            embedded = self._reader.disturbed(ids, rows, step, min(1.0, step / self._ramp))
+        return self._reader.loss(rows, embedded, labels)
 
 
 def over_loss(hidden: Tensor, rows: Sequence[Row], model: LanguageModel, chat: Chat) -> Tensor:
@@ -182,29 +224,6 @@ def over_loss(hidden: Tensor, rows: Sequence[Row], model: LanguageModel, chat: C
     of, at = torch.tensor(places).T
     expected = torch.tensor(tokens, device=hidden.device)
     return OVER_WEIGHT * F.cross_entropy(model.head(hidden[of, at]).float(), expected)
-
-
-def draw_rows(part: Part, step: int, chat: Chat) -> list[Row]:
-    """Draw the imagined conversations of one step."""
-
-    def draw(mix: Mix, count: int, rng: Random) -> Row:
-        return text_row(*draw_conversation(mix, count, rng), chat, rng)
-
-    return draw_sorted(part, step, draw, lambda row: len(row.ids))
-
-
-def draw_sorted(
-    part: Part, step: int, draw: Callable[[Mix, int, Random], Drawn], length: Callable[[Drawn], int]
-) -> list[Drawn]:
-    """Draw conversations of one step: some batches' worth for as many steps, of which this one takes its share."""
-    block, share = divmod(step, SORTED)
-    rng = Random(f"{part.name} {block}")
-    mix = part.mixes[block % len(part.mixes)]
-    count = 1 if part is WORDS and step < SINGLE else rng.choice(part.counts)
-    size = BATCH * 2 // (1 + count)
-    drawn = sorted((draw(mix, count, rng) for _ in range(size * SORTED)), key=length)
-    share = (share + block) % SORTED
-    return drawn[share * size : (share + 1) * size]
 
 
 def pad_rows(rows: Sequence[Row], pad: int) -> tuple[Tensor, Tensor]:

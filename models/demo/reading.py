@@ -19,13 +19,13 @@ from models.demo.adapter import STOPPED, Hearing, place_sample, slots, stopped
 from models.demo.conversation import Mix, converse, draw_setting
 from models.demo.dialogues import SPOKEN, Clips, draw_clips
 from models.demo.encoder import collate
-from models.demo.language import LEARNT, NUMBERS, SORTED, Part, Reader, draw_sorted, imagined_loss, pad_rows
+from models.demo.language import LEARNT, NUMBERS, SORTED, Batches, Imagined, Part, Reader, pad_rows
 from models.demo.pool import Sample
 from models.demo.tokens import Chat, Row, typed_turn
 from models.demo.training import Run, mixed, train
 from models.demo.utterances import Utterance
 
-READING = Part("reading", 3200, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
+READING = Part("reading", 4800, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
 TOGETHER = 48  # clips that are heard at once
 
 
@@ -76,21 +76,30 @@ def train_reading(
     language.requires_grad_(requires_grad=True).model.embed_tokens.requires_grad_(requires_grad=False)
     clips = Clips(hear_pool(folder, pool, hearing, chat))
     run = Run(folder / f"{READING.name}.pt", READING.steps, READING.muon, READING.adamw)
-    train(run, reader, partial(reading_loss, reader, clips, chat))
+    train(run, reader, Reading(reader, clips, chat))
     return language.eval().requires_grad_(requires_grad=False)
 
 
-def reading_loss(reader: Reader, clips: Clips[Read], chat: Chat, step: int) -> dict[str, Tensor]:
-    """Answer what was heard, or, in every third block of steps, what is imagined."""
-    if step // SORTED % 3 == 2:
-        return imagined_loss(reader, READING, step)
-    drawn = draw_sorted(READING, step, partial(draw_read, clips, chat), lambda drawn: len(drawn[0].ids))
-    ids, labels = pad_rows([row for row, _ in drawn], chat.end)
-    embedded = reader.model.embed(ids).clone()
-    for index, (row, heard) in enumerate(drawn):
-        for (start, end), clip in zip(row.spoken, heard, strict=True):
-            embedded[index, start:end] = clip.rows.to(embedded)
-    return reader.loss([row for row, _ in drawn], embedded, labels)
+class Reading:
+    """The loss of a step: what was heard is to be answered, or, in every third block of steps, what is imagined."""
+
+    def __init__(self, reader: Reader, clips: Clips[Read], chat: Chat) -> None:
+        self._reader = reader
+        self._heard = Batches(READING, partial(draw_read, clips, chat), lambda drawn: len(drawn[0].ids))
+        self._imagined = Imagined(reader, READING)
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        reader = self._reader
+        if step // SORTED % 3 == 2:
+            return self._imagined(step)
+        drawn = self._heard(step)
+        rows = [row for row, _ in drawn]
+        ids, labels = pad_rows(rows, reader.chat.end)
+        embedded = reader.model.embed(ids).clone()
+        for index, (row, heard) in enumerate(drawn):
+            for (start, end), clip in zip(row.spoken, heard, strict=True):
+                embedded[index, start:end] = clip.rows.to(embedded)
+        return reader.loss(rows, embedded, labels)
 
 
 def draw_read(clips: Clips[Read], chat: Chat, mix: Mix, count: int, rng: Random) -> tuple[Row, list[Read]]:

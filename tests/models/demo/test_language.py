@@ -9,11 +9,12 @@ from models.demo import language
 from models.demo.evaluate import ask, cases, read, table
 from models.demo.language import (
     LANGUAGE,
+    SORTED,
     WORDS,
+    Imagined,
     Reader,
     build_language_model,
-    draw_rows,
-    imagined_loss,
+    imagined,
     over_loss,
     pad_rows,
 )
@@ -33,23 +34,24 @@ def reader(chat: Chat) -> Reader:
 
 def test_batches_are_drawn_from_the_step_alone_and_are_of_similar_length(chat):
     for part in (WORDS, LANGUAGE):
-        rows = [draw_rows(part, step, chat) for step in range(4, 8)]
-        assert rows == [draw_rows(part, step, chat) for step in range(4, 8)]
+        draw = imagined(part, chat)
+        rows = [draw(step) for step in range(SORTED, 2 * SORTED)]
+        assert rows[3] == imagined(part, chat)(SORTED + 3)
         lengths = sorted([len(row.ids) for row in batch] for batch in rows)
         assert [max(batch) for batch in lengths][:-1] <= [min(batch) for batch in lengths][1:]
-    assert rows != [draw_rows(LANGUAGE, step, chat) for step in range(8, 12)]
+        assert rows[0] != draw(2 * SORTED)
 
 
 def test_at_first_every_conversation_is_one_turn(chat):
-    turns = {row.ids.count(chat.head("user")[1]) for step in (0, 50) for row in draw_rows(WORDS, step, chat)}
-    assert turns == {1}
-    later = {row.ids.count(chat.head("user")[1]) for step in range(0, 60, 4) for row in draw_rows(LANGUAGE, step, chat)}
-    assert max(later) >= 8
+    draw = imagined(WORDS, chat)
+    assert {row.ids.count(chat.head("user")[1]) for step in (0, 50) for row in draw(step)} == {1}
+    draw = imagined(LANGUAGE, chat)
+    assert max(row.ids.count(chat.head("user")[1]) for step in range(0, 8 * SORTED, SORTED) for row in draw(step)) >= 8
 
 
 def test_losses_are_finite_and_reach_the_model_and_its_count(reader, chat, monkeypatch):
     monkeypatch.setattr(language, "BATCH", 6)
-    terms = imagined_loss(reader, WORDS, 1300)
+    terms = Imagined(reader, WORDS)(1300)
     assert set(terms) == {"loss", "over", "places"}
     sum(terms.values()).backward()
     assert all(value.isfinite() for value in terms.values())
@@ -68,7 +70,8 @@ def test_the_end_of_a_turn_is_foretold_where_its_audio_ends(chat):
                 1, torch.tensor(chat.end), 50.0
             )
 
-    rows = [row for step in range(40) for row in draw_rows(LANGUAGE, step, chat) if row.over]
+    draw = imagined(LANGUAGE, chat)
+    rows = [row for step in range(SORTED) for row in draw(step) if row.over]
     for finished in (True, False):
         chosen = [row for row in rows if {over for _, over in row.over} == {finished}][:5]
         assert chosen
@@ -78,7 +81,7 @@ def test_the_end_of_a_turn_is_foretold_where_its_audio_ends(chat):
 
 
 def test_rows_are_padded_on_the_right(chat):
-    rows = draw_rows(WORDS, 0, chat)[:3]
+    rows = imagined(WORDS, chat)(0)[:3]
     ids, labels = pad_rows(rows, chat.end)
     for index, row in enumerate(rows):
         assert ids[index, : len(row.ids)].tolist() == row.ids

@@ -12,9 +12,9 @@ from models.demo.dialogues import Clips
 from models.demo.encoder import Listener
 from models.demo.export import assemble
 from models.demo.judge import Judge
-from models.demo.language import Part, Reader, build_language_model
+from models.demo.language import SORTED, Part, Reader, build_language_model
 from models.demo.pool import Sample, load_shard, make_shard
-from models.demo.reading import Read, draw_read, hear_pool, reading_loss, train_reading
+from models.demo.reading import Read, Reading, draw_read, hear_pool, train_reading
 from models.demo.tokens import Chat, train_tokenizer
 from models.demo.voices import TRAINED
 
@@ -84,8 +84,8 @@ def test_what_is_heard_stands_in_the_place_of_words(heard, chat, monkeypatch):
     monkeypatch.setattr(language, "BATCH", 6)
     reader = Reader(build_language_model(), chat)
     silent = [Read(clip.utterance, clip.tokens, torch.zeros_like(clip.rows)) for clip in heard]
-    for step, differs in ((0, True), (4, True), (8, False)):
-        terms = [reading_loss(reader, Clips(clips), chat, step)["loss"].item() for clips in (heard, silent)]
+    for step, differs in ((0, True), (SORTED, True), (2 * SORTED, False)):
+        terms = [Reading(reader, Clips(clips), chat)(step)["loss"].item() for clips in (heard, silent)]
         assert (terms[0] != terms[1]) == differs, step
 
 
