@@ -24,7 +24,7 @@ from models.demo.utterances import Utterance, break_off, draw_utterance
 from models.demo.voices import TRAINED, Cast
 from models.features import RATE, log_mel
 
-SHARDS, CLIPS = 48, 1000  # about 37 hours
+SHARDS, CLIPS = 72, 1000  # about 55 hours
 RECORDINGS = Path("../shared/data/spoken-digits")
 WEIGHTS = {  # groups of kinds, by how hard they are to hear
     "fixed": 36,
