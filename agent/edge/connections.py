@@ -113,7 +113,7 @@ class Connections:
         self._used = self._next = None
         if self._closing:
             # Shielded, because aiortc leaves sockets and tasks behind when its own `close` is cancelled half-way.
-            closing = self._loop.create_task(asyncio.wait(self._closing))
+            closing = self._loop.create_task(asyncio.wait({*self._closing}))  # those that end now are taken out
             try:
                 await asyncio.shield(closing)
             except asyncio.CancelledError:
