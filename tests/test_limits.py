@@ -37,22 +37,44 @@ def test_requests_are_limited_by_the_minute_and_key():
 def test_calls_are_limited_at_a_time():
     limits, going_on = Limits(calls=2, per_minute=9, events_per_minute=9), set()
     for call in ("a", "b"):
-        limits.begin("alice", call, going_on)
-        going_on.add(call)
-    with pytest.raises(web.HTTPTooManyRequests, match="Too Many"):
-        limits.begin("alice", "c", going_on)
-    limits.begin("bob", "d", going_on)
+        with limits.begin("alice", call, going_on):
+            going_on.add(call)
+    with pytest.raises(web.HTTPTooManyRequests, match="Too Many"), limits.begin("alice", "c", going_on):
+        pass
+    with limits.begin("bob", "d", going_on):
+        pass
     going_on.remove("a")
-    limits.begin("alice", "c", going_on)
+    with limits.begin("alice", "c", going_on):
+        pass
+
+
+def test_calls_that_begin_at_the_same_time_count_and_stay_their_keys():
+    """While the first call's offer is answered, it is not going on yet."""
+    limits, going_on = Limits(calls=2, per_minute=9, events_per_minute=9), set()
+    with limits.begin("alice", "a", going_on), limits.begin("alice", "b", going_on):
+        with pytest.raises(web.HTTPTooManyRequests), limits.begin("alice", "c", going_on):
+            pass
+        going_on |= {"a", "b"}
+    assert [limits.may_control("alice", call) for call in "abc"] == [True, True, False]
+    assert not limits.may_control("bob", "a")
+
+
+def test_a_call_that_came_to_nothing_is_not_counted():
+    limits = Limits(calls=1, per_minute=9, events_per_minute=9)
+    with pytest.raises(OSError, match="no port"), limits.begin("alice", "a", ()):
+        raise OSError("no port")
+    with limits.begin("alice", "b", ()):
+        pass
 
 
 def test_without_a_key_nothing_is_counted():
     limits = Limits(calls=1, per_minute=1, events_per_minute=1)
     for call in ("a", "b"):
-        limits.begin("", call, {"a", "b"})
-        limits.take("")
+        with limits.begin("", call, {"a", "b"}):
+            limits.take("")
         limits.take_event("")
         limits.take_event("")
+    assert limits.may_control("", "a")
 
 
 def test_events_are_limited_over_all_calls_of_a_key():

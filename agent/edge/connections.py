@@ -112,8 +112,9 @@ class Connections:
                 self._drop(link)
         self._used = self._next = None
         if self._closing:
-            # Shielded, because aiortc leaves sockets and tasks behind when its own `close` is cancelled half-way.
-            closing = self._loop.create_task(asyncio.wait(self._closing))
+            # Shielded, because aiortc leaves sockets and tasks behind when its own `close` is cancelled half-way. A copy,
+            # because whatever ends before the task below starts takes itself out of the set.
+            closing = self._loop.create_task(asyncio.wait({*self._closing}))
             try:
                 await asyncio.shield(closing)
             except asyncio.CancelledError:

@@ -21,7 +21,7 @@ from agent.edge.sdp import OfferError
 from agent.edge.sideband import control
 from agent.edge.webrtc import WebRTCEdge, answer
 from agent.edge.websocket import CLOSE_SECONDS, MAX_MESSAGE_BYTES, PING_SECONDS, WebSocketEdge
-from agent.http.keys import Keys
+from agent.http.keys import Grant, Keys
 from agent.http.limits import Limits
 from agent.http.metrics import Metrics
 from agent.http.requests import read_json, read_offer
@@ -91,8 +91,7 @@ class CallRoutes:
         if token not in {None, resume.NEW}:
             return await self._resume(offer, token)
         session = self._server.session("rtc", grant.session, changes, _chosen(request))
-        self._limits.begin(grant.holder, session.id, self._server.calls)
-        with self._server.room():
+        with self._limits.begin(grant.holder, session.id, self._server.calls), self._server.room():
             waits = self._server.settings.resume_seconds if token else 0.0
             edge, sdp = await accepted(answer(offer, reach(self._server.settings), session.id, waits))
             edge.channel.allow = partial(self._limits.take_event, grant.holder)
@@ -110,11 +109,8 @@ class CallRoutes:
 
     async def end_call(self, request: web.Request, *, status: int) -> web.Response:
         """Hang up."""
-        grant, call_id = self._keys.check(request), request.match_info["id"]
-        edge = self._server.calls.get(call_id)
-        if edge is None or not self._limits.may_control(grant.holder, call_id):
-            raise web.HTTPNotFound(text="There is no such call of this key; it may have ended.")
-        await edge.close()
+        grant = self._keys.check(request)
+        await own_call(self._server, self._limits, grant, request.match_info["id"]).close()
         return web.Response(status=status)
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
@@ -131,18 +127,14 @@ class CallRoutes:
             compress=False,  # speech as base64 costs more time to compress than it saves
         )
         if "call_id" in request.query:
-            call_id = request.query["call_id"]
-            call = self._server.calls.get(call_id)
-            if not isinstance(call, WebRTCEdge) or not self._limits.may_control(grant.holder, call_id):
-                raise web.HTTPNotFound(text="There is no such call of this key over WebRTC; it may have ended.")
+            call = own_webrtc_call(self._server, self._limits, grant, request.query["call_id"])
             if call.channel.full:
                 raise web.HTTPServiceUnavailable(text="This call is controlled by too many connections.")
             await socket.prepare(request)
             await control(socket, call.channel)
             return socket
         session = self._server.session("sess", grant.session, _chosen(request))
-        self._limits.begin(grant.holder, session.id, self._server.calls)
-        with self._server.room():
+        with self._limits.begin(grant.holder, session.id, self._server.calls), self._server.room():
             await socket.prepare(request)
             transport = request.transport
             edge = WebSocketEdge(socket, lambda: transport.abort() if transport else None)
@@ -175,6 +167,22 @@ class CallRoutes:
         value, end = self._keys.mint(changes, ExpiresAfter().seconds, grant.holder)
         secret = {"client_secret": {"value": value, "expires_at": end}}
         return web.json_response({**session.model_dump(mode="json"), **secret})
+
+
+def own_call(server: Calls, limits: Limits, grant: Grant, call_id: str) -> WebRTCEdge | WebSocketEdge:
+    """A call of whoever asks. Raises HTTPNotFound, also for those of others: that they exist is none of the asker's business."""
+    edge = server.calls.get(call_id)
+    if edge is None or not limits.may_control(grant.holder, call_id):
+        raise web.HTTPNotFound(text="There is no such call of yours; it may have ended.")
+    return edge
+
+
+def own_webrtc_call(server: Calls, limits: Limits, grant: Grant, call_id: str) -> WebRTCEdge:
+    """The same, of calls over WebRTC: another connection may control these, and carry them on. Raises HTTPNotFound."""
+    edge = own_call(server, limits, grant, call_id)
+    if not isinstance(edge, WebRTCEdge):
+        raise web.HTTPNotFound(text="This call is not over WebRTC: it is controlled by its own WebSocket alone.")
+    return edge
 
 
 def _chosen(request: web.Request) -> dict[str, Any]:

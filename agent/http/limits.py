@@ -6,7 +6,8 @@ waits in a call is bounded for everybody.
 
 import asyncio
 import math
-from collections.abc import Container
+from collections.abc import Container, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from aiohttp import web
@@ -46,6 +47,8 @@ class Limits:
     _requests: dict[str, Bucket] = field(default_factory=dict)
     _events: dict[str, Bucket] = field(default_factory=dict)
     _calls: dict[str, list[str]] = field(default_factory=dict)
+    _beginning: set[str] = field(default_factory=set)
+    """Calls whose offers are being answered: they are not going on yet."""
 
     def take(self, holder: str) -> None:
         """Count a request. Raises HTTPTooManyRequests, which says when to try again, also while the holder's calls send too many events."""
@@ -72,14 +75,21 @@ class Limits:
     def _bucket(self, buckets: dict[str, Bucket], holder: str, most: int) -> Bucket:
         return buckets.setdefault(holder, Bucket(most, most, asyncio.get_running_loop().time()))
 
-    def begin(self, holder: str, call_id: str, going_on: Container[str]) -> None:
-        """Count a call that is about to begin; `going_on` are those that have not ended. Raises HTTPTooManyRequests."""
+    @contextmanager
+    def begin(self, holder: str, call_id: str, going_on: Container[str]) -> Iterator[None]:
+        """Count a call that begins in this block; `going_on` are those that have not ended. Raises HTTPTooManyRequests."""
         if not holder:
+            yield
             return
-        calls = self._calls[holder] = [call for call in self._calls.get(holder, ()) if call in going_on]
+        calls = [call for call in self._calls.get(holder, ()) if call in going_on or call in self._beginning]
         if len(calls) >= self.calls:
             raise _too_many(f"This key has {len(calls)} calls, as many as it may.", 5)
-        calls.append(call_id)
+        self._calls[holder] = [*calls, call_id]
+        self._beginning.add(call_id)
+        try:
+            yield
+        finally:
+            self._beginning.remove(call_id)
 
     def may_control(self, holder: str, call_id: str) -> bool:
         """Whether a call was begun with this key, or with a secret that was made with it."""

@@ -15,7 +15,7 @@ from pydantic import AliasChoices, BaseModel, Field, ValidationError
 from agent.edge.rtvi import RTVI
 from agent.edge.sdp import MALFORMED
 from agent.edge.webrtc import WebRTCEdge, answer
-from agent.http.calls import Calls, accepted, reach
+from agent.http.calls import Calls, accepted, own_webrtc_call, reach
 from agent.http.keys import Keys
 from agent.http.limits import Limits
 from agent.http.requests import read_json
@@ -76,15 +76,14 @@ class Offers:
             raise refusal(error) from None
         settings = self._server.settings
         if offer.pc_id and offer.restart_pc:
-            edge = self._call(offer.pc_id, grant.holder)
+            edge = own_webrtc_call(self._server, self._limits, grant, offer.pc_id)
             return _answered(await accepted(edge.connections.answer(offer.sdp, reach(settings))), offer.pc_id)
         if offer.pc_id:
             raise EventError(
                 "unsupported", "A connection cannot be changed: make another, with restart_pc.", "restart_pc"
             )
         session = self._server.session("rtc", HEARS, grant.session, offer.data.session)
-        self._limits.begin(grant.holder, session.id, self._server.calls)
-        with self._server.room():
+        with self._limits.begin(grant.holder, session.id, self._server.calls), self._server.room():
             answering = answer(offer.sdp, reach(settings), session.id, dialect=RTVI)
             edge, sdp = await accepted(answering)
             edge.channel.allow = partial(self._limits.take_event, grant.holder)
@@ -98,17 +97,10 @@ class Offers:
             found = Candidates.model_validate(await read_json(request))
         except ValidationError as error:
             raise refusal(error) from None
-        edge = self._call(found.pc_id, grant.holder)
+        edge = own_webrtc_call(self._server, self._limits, grant, found.pc_id)
         for each in found.candidates:
             await _add(edge, each)
         return web.json_response({"status": "success"})
-
-    def _call(self, pc_id: str, holder: str) -> WebRTCEdge:
-        """Raises HTTPNotFound."""
-        edge = self._server.calls.get(pc_id)
-        if not isinstance(edge, WebRTCEdge) or not self._limits.may_control(holder, pc_id):
-            raise web.HTTPNotFound(text="There is no such call of this key; it may have ended.")
-        return edge
 
 
 async def _add(edge: WebRTCEdge, found: Candidate) -> None:

@@ -19,7 +19,7 @@ from agent.edge import connections
 from agent.edge.link import NoPortError, Reach
 from agent.edge.patches import offer_addresses
 from agent.edge.sdp import OfferError
-from agent.edge.webrtc import answer
+from agent.edge.webrtc import WebRTCEdge, answer
 from agent.realtime.client_events import KeysPressed, ResponseCancel, SessionUpdate
 from agent.realtime.events import OutputAudioBuffer
 from tests.edge.peers import LOOPBACK, connected, footprint, offer, tone, vanish
@@ -245,6 +245,17 @@ async def test_a_close_that_is_cancelled_half_way_still_closes_everything():
         with pytest.raises(asyncio.CancelledError):
             await closing
         assert ours.connection.connectionState == "closed"
+
+
+async def test_a_call_may_be_closed_in_the_moment_in_which_a_lost_connection_has_been():
+    class Closed:
+        async def close(self):
+            """At once."""
+
+    edge = WebRTCEdge("call")
+    edge.connections._drop(Closed())
+    await asyncio.sleep(0)
+    await edge.close()
 
 
 async def test_refused_offers_leave_nothing_behind():
