@@ -2,8 +2,8 @@
 
 Stages, each kept in the build folder and skipped when done: the language model, speech, the encoder, the adapter's first
 part, the language model again, now with what the adapter heard, after which it is frozen, distillation with `models train`,
-the checkpoint with its evaluation. A stage that was killed continues where it
-last saved. To run a stage again, remove its file from the build folder.
+the checkpoint with its evaluation. A stage that was killed continues where it last saved. To run a stage again, remove its
+file from the build folder.
 """
 
 import argparse

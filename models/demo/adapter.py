@@ -24,7 +24,7 @@ from models.ultravox import Projector
 
 PROJECTOR = ProjectorConfig(audio_width=AUDIO.width, text_width=TEXT.width, hidden=640, norm_mid=True)
 SLOT = PROJECTOR.stack * FRAME  # seconds per row
-STEPS = 13_000
+STEPS = 13_600
 BATCH = 48  # clips
 STOPPED = 0.25  # share of clips that are ended in one of their pauses
 SHARPNESS = 20.0  # of the softmax over cosines between rows and embeddings

@@ -1,4 +1,4 @@
-"""Stage 6: how often the answer is right, on voices, rates, wordings and people that were not trained on.
+"""Stage 7: how often the answer is right, on voices, rates, wordings and people that were not trained on.
 
 Each clip is heard alone and unpadded, as in a call.
 """

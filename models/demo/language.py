@@ -1,4 +1,4 @@
-"""Stage 1: the language model, trained on text dialogues alone, then frozen.
+"""Stage 1: the language model, trained on text dialogues alone. The adapter learns to give what it reads; then it reads that once (`reading.py`).
 
 User turns are typed, or laid out as the adapter will lay out audio (see `tokens.py`), and made as unsure as that will be
 (see `noise.py`), so that answers hold with the adapter that is trained on this model afterwards.

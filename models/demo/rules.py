@@ -1,6 +1,6 @@
 """What is answered by rule instead of by heart, as data: digits, telephone numbers, sums, and answers that look back.
 
-Patterns are those of `dialogue.py`; `answers.py` applies the rules.
+Patterns are those of `dialogue.py`; `conversation.py` applies the rules.
 """
 
 PREFIXES = (
