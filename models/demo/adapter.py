@@ -99,10 +99,8 @@ def train_adapter(
 ) -> Hearing:
     """Run the stage in a build folder; gives encoder and projector."""
     torch.manual_seed(2)
-    pool = [
-        *pool,
-        *(sample for sample in pool if sample.utterance.kind in FIXED),
-    ]  # their words come in few other kinds
+    rare = [sample for sample in pool if sample.utterance.kind in FIXED]  # their words come in few other kinds
+    pool = [*pool, *rare]
     table = model.model.embed_tokens.weight.detach()
     hearing = Hearing(listener, float(table.std()))
 
