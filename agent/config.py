@@ -97,8 +97,9 @@ class Settings(BaseSettings):
     """API key that callers must send as `Authorization: Bearer KEY`. Set it in the environment (PARLEY_API_KEY does, too), not on the
     command line."""
 
-    keys: dict[str, Annotated[SecretStr, Field(min_length=1)]] = {}
-    """Further API keys, by the names of those who have them: a table [keys] in parley.toml, or PARLEY_KEYS__NAME."""
+    keys: dict[Annotated[str, Field(pattern=r"^[\w.@-]+$")], Annotated[SecretStr, Field(min_length=1)]] = {}
+    """Further API keys, by the names of those who have them: a table [keys] in parley.toml, or PARLEY_KEYS__NAME. Each sees and controls
+    the calls that were begun with it; `key` all of them."""
 
     key_calls: Annotated[int, Field(ge=1)] = 100
     """Calls at a time with one key."""

@@ -172,7 +172,7 @@ class Server:
             edge.send(
                 Error(error=ErrorDetails(code="session_expired", message="The call has lasted as long as it may."))
             )
-        except Exception:  # noqa: BLE001 the only one: a call is a fault domain
+        except Exception:  # noqa: BLE001 a call is a fault domain
             _log.exception("%s failed; other calls go on", session.id)
             broken = ErrorDetails(
                 type="server_error", code="internal_error", message="The server made a mistake; call again."

@@ -6,6 +6,7 @@ import aiohttp
 import pytest
 from aiohttp import web
 
+from agent.http.keys import OWNER, Grant
 from agent.http.limits import Limits
 from agent.realtime.objects import EventError
 from agent.simulation.loop import run
@@ -55,8 +56,8 @@ def test_calls_that_begin_at_the_same_time_count_and_stay_their_keys():
         with pytest.raises(web.HTTPTooManyRequests), limits.begin("alice", "c", going_on):
             pass
         going_on |= {"a", "b"}
-    assert [limits.may_control("alice", call) for call in "abc"] == [True, True, False]
-    assert not limits.may_control("bob", "a")
+    assert [limits.reaches(Grant({}, whole=True, holder="alice"), call) for call in "abc"] == [True, True, False]
+    assert not limits.reaches(Grant({}, whole=True, holder="bob"), "a")
 
 
 def test_a_call_that_came_to_nothing_is_not_counted():
@@ -74,7 +75,25 @@ def test_without_a_key_nothing_is_counted():
             limits.take("")
         limits.take_event("")
         limits.take_event("")
-    assert limits.may_control("", "a")
+    assert limits.reaches(Grant({}, whole=True), "a")
+
+
+def test_the_servers_own_key_reaches_all_calls_and_its_secrets_their_own():
+    limits = Limits(calls=9, per_minute=9, events_per_minute=9)
+    for holder, call in (("alice", "a"), (OWNER, "b")):
+        with limits.begin(holder, call, ()):
+            pass
+    assert [limits.reaches(Grant({}, whole=True, holder=OWNER), call) for call in "ab"] == [True, True]
+    assert [limits.reaches(Grant({}, whole=False, holder=OWNER), call) for call in "ab"] == [False, True]
+
+
+def test_calls_that_are_over_are_forgotten_in_the_end(monkeypatch):
+    monkeypatch.setattr("agent.http.limits.REMEMBERED", 3)
+    limits, alice = Limits(calls=9, per_minute=9, events_per_minute=9), Grant({}, whole=True, holder="alice")
+    for call in "abcde":
+        with limits.begin("alice", call, {"a"}):
+            pass
+    assert [call for call in "abcde" if limits.reaches(alice, call)] == ["a", "d", "e"]
 
 
 def test_events_are_limited_over_all_calls_of_a_key():

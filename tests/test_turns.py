@@ -12,7 +12,8 @@ import pytest
 from agent.traces.recent import BEHIND, MAX_FOLLOWERS
 from agent.traces.trace import STAGES, Ear, Trace
 from tests.serving import serving
-from tests.test_routes import asking, error
+from tests.test_routes import asking, error, until
+from tests.test_server import ended
 
 
 def turn(number=1, call="call_1", **fields):
@@ -46,6 +47,33 @@ async def test_history_newest_last_filtered_and_limited():
         assert await (await http.get("/traces?limit=0")).json() == []
         assert await (await http.get("/traces?agent=other")).json() == []
         assert len(await (await http.get("/traces?agent=reception&model=demo&outcome=completed")).json()) == 5
+
+
+async def test_a_further_key_sees_the_turns_of_its_calls_and_the_servers_own_those_of_all(tmp_path):
+    async with asking(key="master", keys={"alice": "a-key", "bob": "b-key"}, record=tmp_path) as (server, http):
+        of = {
+            name: {"Authorization": f"Bearer {key}"}
+            for name, key in (("master", "master"), ("alice", "a-key"), ("bob", "b-key"))
+        }
+        async with http.ws_connect("/v1/realtime", headers=of["alice"]) as socket:
+            call = (await until(socket, "session.created"))["session"]["id"]
+        await ended(server)
+        server.stages.traces.append(turn(1, call))
+        seen = {
+            name: [row["call"] for row in await (await http.get("/traces", headers=key)).json()]
+            for name, key in of.items()
+        }
+        assert seen == {"master": [call], "alice": [call], "bob": []}
+        for name, key in of.items():
+            async with http.get("/traces/live", headers=key) as stream:
+                await told(stream, "budget")
+                assert [row["call"] for row in await told(stream, "history")] == seen[name]
+        messages = {}
+        for name, key in of.items():
+            status, details = await error(await http.get(f"/traces/{call}/resp_1.wav", headers=key))
+            assert status == 404
+            messages[name] = details["message"]
+        assert messages["alice"] == messages["master"] != messages["bob"]
 
 
 async def test_a_server_that_records_nothing_says_so():

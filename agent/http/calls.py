@@ -172,7 +172,7 @@ class CallRoutes:
 def own_call(server: Calls, limits: Limits, grant: Grant, call_id: str) -> WebRTCEdge | WebSocketEdge:
     """A call of whoever asks. Raises HTTPNotFound, also for those of others: that they exist is none of the asker's business."""
     edge = server.calls.get(call_id)
-    if edge is None or not limits.may_control(grant.holder, call_id):
+    if edge is None or not limits.reaches(grant, call_id):
         raise web.HTTPNotFound(text="There is no such call of yours; it may have ended.")
     return edge
 

@@ -24,6 +24,9 @@ from pydantic import SecretStr
 PREFIX = "ek_"
 """agents-js refuses, in a browser, keys that begin otherwise."""
 
+OWNER = "*"
+"""Who has the server's own key, `key` in the settings; no name of a further one is like it."""
+
 MAX_SECRET = 16 * 1024
 """Characters of a secret: it travels in a header."""
 
@@ -41,6 +44,11 @@ class Grant:
     """Whether it may do everything: it showed a key, or none is needed."""
     holder: str = ""
     """Whose key it showed, itself or by a secret that was made with it; empty: none is needed."""
+
+    @property
+    def all_calls(self) -> bool:
+        """Whether the calls of everybody are its business: it showed the server's own key, or none is needed."""
+        return self.whole and self.holder in {"", OWNER}
 
 
 class Keys:

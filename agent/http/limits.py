@@ -1,4 +1,4 @@
-"""What the holder of one key may do: control that key's calls; so many at a time; so many requests, and events in calls, in a minute.
+"""What the holder of one key may do: see and control that key's calls; so many at a time; so many requests, and events, in a minute.
 
 Whoever calls without a key, on the server's own machine, is not limited here: the server's own limit of calls holds for all, and what
 waits in a call is bounded for everybody.
@@ -12,7 +12,11 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
+from agent.http.keys import Grant
 from agent.realtime.objects import EventError
+
+REMEMBERED = 10_000
+"""Calls of which it is known who began them: more than have turns that are kept (`agent.traces.recent`), or go on."""
 
 
 @dataclass
@@ -46,7 +50,8 @@ class Limits:
     """Events, but for those with audio, that all calls of one key may send."""
     _requests: dict[str, Bucket] = field(default_factory=dict)
     _events: dict[str, Bucket] = field(default_factory=dict)
-    _calls: dict[str, list[str]] = field(default_factory=dict)
+    _holders: dict[str, str] = field(default_factory=dict)
+    """By call, of those that go on and the last of those that are over."""
     _beginning: set[str] = field(default_factory=set)
     """Calls whose offers are being answered: they are not going on yet."""
 
@@ -81,19 +86,23 @@ class Limits:
         if not holder:
             yield
             return
-        calls = [call for call in self._calls.get(holder, ()) if call in going_on or call in self._beginning]
-        if len(calls) >= self.calls:
-            raise _too_many(f"This key has {len(calls)} calls, as many as it may.", 5)
-        self._calls[holder] = [*calls, call_id]
+        current = {call for call in self._holders if call in going_on or call in self._beginning}
+        if sum(self._holders[call] == holder for call in current) >= self.calls:
+            raise _too_many(f"This key has {self.calls} calls, as many as it may.", 5)
+        if len(self._holders) >= REMEMBERED and (
+            over := next((call for call in self._holders if call not in current), None)
+        ):
+            del self._holders[over]
+        self._holders[call_id] = holder
         self._beginning.add(call_id)
         try:
             yield
         finally:
             self._beginning.remove(call_id)
 
-    def may_control(self, holder: str, call_id: str) -> bool:
-        """Whether a call was begun with this key, or with a secret that was made with it."""
-        return not holder or call_id in self._calls.get(holder, ())
+    def reaches(self, grant: Grant, call_id: str) -> bool:
+        """Whether a call, also one that is over, is a request's business: it was begun with the same key, or a secret made with that."""
+        return grant.all_calls or self._holders.get(call_id) == grant.holder
 
 
 def _too_many(text: str, seconds: float) -> web.HTTPTooManyRequests:

@@ -9,7 +9,7 @@ from aiohttp import web
 from agent.http.agents import list_agents
 from agent.http.calls import CallRoutes, Calls, none_of
 from agent.http.completions import complete
-from agent.http.keys import Keys
+from agent.http.keys import OWNER, Keys
 from agent.http.limits import Limits
 from agent.http.middleware import Handler, add_headers, errors_as_json, preflight
 from agent.http.offers import Offers
@@ -25,11 +25,11 @@ WEB = Path(__file__).resolve().parent.parent.parent / "web"
 def application(server: Calls) -> web.Application:
     """All routes, with what holds for each of them."""
     settings = server.settings
-    main = {"default": settings.key} if settings.key else {}
+    main = {OWNER: settings.key} if settings.key else {}
     keys = Keys({**main, **settings.keys}, settings.origins)
     limits = Limits(settings.key_calls, settings.key_requests, settings.key_events)
     calls, offers = CallRoutes(server, keys, limits), Offers(server, keys, limits)
-    reports, turns = Reports(server, keys), Turns(server, keys)
+    reports, turns = Reports(server, keys), Turns(server, keys, limits)
     app = web.Application(middlewares=[errors_as_json], client_max_size=MAX_BODY_BYTES)
     app.on_response_prepare.append(add_headers(keys))
     app.on_shutdown.append(_ending(server))

@@ -9,7 +9,7 @@ import csv
 import io
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Annotated, Any, Literal
 
@@ -20,6 +20,7 @@ from pydantic import BaseModel, Field, ValidationError
 from agent.edge import recording
 from agent.http.calls import Calls
 from agent.http.keys import Keys
+from agent.http.limits import Limits
 from agent.realtime.objects import refusal
 from agent.traces.recent import MOST, TooManyFollowersError
 from agent.traces.trace import STAGES, Trace, full_json
@@ -81,15 +82,15 @@ class Query(BaseModel, frozen=True, extra="forbid"):
 class Turns:
     """The handlers; each checks who asks."""
 
-    def __init__(self, server: Calls, keys: Keys) -> None:
+    def __init__(self, server: Calls, keys: Keys, limits: Limits) -> None:
         self._server = server
         self._keys = keys
+        self._limits = limits
 
     async def list_turns(self, request: web.Request) -> web.Response:
         """The turns that ended, oldest first."""
-        self._keys.check_key(request)
-        query = _query(request)
-        rows = list(self._history(query))
+        query, matches = self._asked(request)
+        rows = self._history(query, matches)
         if query.format == "json":
             return web.json_response(rows)
         headers = {"Content-Disposition": 'attachment; filename="turns.csv"'}
@@ -97,17 +98,16 @@ class Turns:
 
     async def follow_turns(self, request: web.Request) -> web.StreamResponse:
         """The budget (ms) and the same as server-sent events, then the turns as they happen, until the listener leaves or falls behind."""
-        self._keys.check_key(request)
-        query = _query(request)
+        query, matches = self._asked(request)
         response = web.StreamResponse(headers={"Content-Type": "text/event-stream", "X-Accel-Buffering": "no"})
         try:
             with self._server.stages.traces.following() as follower:
                 await response.prepare(request)
                 budget = asdict(self._server.settings.budget)
                 await _send(response, "budget", {name: round(1000 * seconds) for name, seconds in budget.items()})
-                await _send(response, "history", list(self._history(query)))
+                await _send(response, "history", self._history(query, matches))
                 while trace := await _next(response, follower):
-                    if query.matches(trace):
+                    if matches(trace):
                         await _send(response, "turn", self._row(trace))
                 await _send(response, "behind", None)
         except TooManyFollowersError as error:
@@ -118,7 +118,7 @@ class Turns:
 
     async def get_sound(self, request: web.Request) -> web.Response:
         """A turn of a call that was recorded and is over, as a WAV file: the caller left, the agent right."""
-        self._keys.check_key(request)
+        grant = self._keys.check_key(request)
         call, response, folder = (
             request.match_info["call"],
             request.match_info["response"],
@@ -126,6 +126,8 @@ class Turns:
         )
         if folder is None:
             raise web.HTTPNotFound(text="The server records no calls: `parley serve --record FOLDER` does.")
+        if not self._limits.reaches(grant, call):
+            raise web.HTTPNotFound(text="The server has no recording of such a call of yours, or no longer.")
         if call in self._server.calls:
             raise web.HTTPNotFound(text="The server's recording can be heard when the call is over.")
         try:
@@ -136,23 +138,24 @@ class Turns:
             raise web.HTTPNotFound(text="The server has no recording of this turn, or no longer.")
         return web.Response(body=sound, content_type="audio/wav")
 
-    def _history(self, query: Query) -> Iterator[dict[str, Any]]:
-        found = [trace for trace in self._server.stages.traces if query.matches(trace)]
-        return map(self._row, found[len(found) - min(query.limit, len(found)) :])
+    def _asked(self, request: web.Request) -> tuple[Query, Callable[[Trace], bool]]:
+        """The filters of a request, and whether they and its key let a turn through. Raises EventError for those that there are not."""
+        grant = self._keys.check_key(request)
+        try:
+            query = Query.model_validate(dict(request.query))
+        except ValidationError as error:
+            raise refusal(error) from None
+        return query, lambda trace: query.matches(trace) and self._limits.reaches(grant, trace.call)
+
+    def _history(self, query: Query, matches: Callable[[Trace], bool]) -> list[dict[str, Any]]:
+        found = [trace for trace in self._server.stages.traces if matches(trace)]
+        return [self._row(trace) for trace in found[len(found) - min(query.limit, len(found)) :]]
 
     def _row(self, trace: Trace) -> dict[str, Any]:
         """A turn with its date in seconds since 1970, which is that of the caller's last syllable."""
         ago = asyncio.get_running_loop().time() - trace.zero
         date = round(time.time() - ago, 3)  # noqa: TID251  a date in the world, not a duration
         return {"date": date, **full_json(trace, self._server.settings.budget)}
-
-
-def _query(request: web.Request) -> Query:
-    """The filters of a request. Raises EventError for those that there are not."""
-    try:
-        return Query.model_validate(dict(request.query))
-    except ValidationError as error:
-        raise refusal(error) from None
 
 
 async def _next(response: web.StreamResponse, follower: asyncio.Queue[Trace | None]) -> Trace | None:
