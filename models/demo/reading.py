@@ -25,7 +25,7 @@ from models.demo.tokens import Chat, Row, typed_turn
 from models.demo.training import Run, mixed, train
 from models.demo.utterances import Utterance
 
-READING = Part("reading", 10_000, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
+READING = Part("reading", 8_400, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
 TOGETHER = 48  # clips that are heard at once
 
 
