@@ -28,7 +28,7 @@ QUESTIONS = {
     "What is three plus four?": "seven",
     "One, four, two.": "One four two.",
     "Thank you very much.": "welcome",
-    "What can you do?": "digits",
+    "What can you do?": "read back",
     "Can you hear me?": "hear you",
     "Nine, three, eight, one.": "Nine three eight one.",
     "Goodbye!": "Goodbye",
