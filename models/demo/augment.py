@@ -28,6 +28,7 @@ class Channel:
     microphone: float = 0.5
     g711: float = 0.12
     opus: float = 0.25
+    bitrates: tuple[int, ...] = (16_000, 24_000, 32_000, 64_000)  # of Opus, per second
     clip: float = 0.04
     level: tuple[float, float] = (-32.0, -1.0)  # peak, dB below full scale
 
@@ -53,7 +54,7 @@ def disturb(samples: Samples, channel: Channel, babble: Samples | None, rng: Rng
     if codec < channel.g711:
         out = g711(out)
     elif codec < channel.g711 + channel.opus:
-        out = opus(out, int(rng.choice((16_000, 24_000, 32_000, 64_000))))
+        out = opus(out, int(rng.choice(channel.bitrates)))
     return _float32(np.clip(out, -1, 1))
 
 

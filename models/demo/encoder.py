@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -18,18 +19,19 @@ from torch.nn.utils.rnn import pad_sequence
 from models.config import AudioConfig
 from models.demo.phones import PHONES, UNLABELLED
 from models.demo.pool import Sample, to_mel
-from models.demo.training import Run, train
+from models.demo.training import Run, attention, device, mixed, train
 from models.ultravox import AudioEncoder
 
-AUDIO = AudioConfig(width=192, layers=4, heads=3, feedforward=768)
-STEPS = 1200
-BATCH = 56  # clips
+AUDIO = AudioConfig(width=256, layers=4, heads=4, feedforward=1024)
+STEPS = 1000
+BATCH = 48  # clips
+BLOCK = 8  # batches that are drawn at once
 BLANK = len(PHONES)
 
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """Clips padded on the right: mel [clips, 80, frames], frames of each, and labels [clips, frames / 2]."""
+    """Clips padded on the right: mel [clips, 80, frames] where it is trained, frames of each, and labels [clips, frames / 2]."""
 
     samples: list[Sample]
     mel: Tensor
@@ -52,18 +54,20 @@ class Listener(nn.Module):
         """Encode [clips, frames / 2, width]; what lies past the end of a clip is zero, as it is for a clip alone."""
         encoded = self.audio_tower(batch.mel, batch.lengths)
         inside = torch.arange(encoded.shape[1]) < ((batch.lengths + 1) // 2)[:, None]
-        only: Tensor = encoded * inside[..., None]
+        only: Tensor = encoded * inside[..., None].to(encoded.device)
         return only
 
     def loss(self, encoded: Tensor, batch: Batch) -> dict[str, Tensor]:
         """Name the frames where labels are known, and the order of phones wherever that is known."""
         frames = self.frames(encoded).float()
-        named = F.cross_entropy(frames.flatten(0, 1), batch.labels.flatten(), ignore_index=UNLABELLED)
+        labels = batch.labels.flatten().to(frames.device)
+        named = F.cross_entropy(frames.flatten(0, 1), labels, ignore_index=UNLABELLED)
         known = [index for index, sample in enumerate(batch.samples) if len(sample.sequence)]
         order = self.order(encoded[known]).float().log_softmax(-1).transpose(0, 1)
         targets = [torch.from_numpy(batch.samples[index].sequence).long() for index in known]
         counts = torch.tensor([len(target) for target in targets])
-        ctc = F.ctc_loss(order, torch.cat(targets), (batch.lengths[known] + 1) // 2, counts, BLANK, zero_infinity=True)
+        sequences, frames_of = torch.cat(targets).to(order.device), (batch.lengths[known] + 1) // 2
+        ctc = F.ctc_loss(order, sequences, frames_of, counts, BLANK, zero_infinity=True)
         return {"frames": named, "ctc": 0.3 * ctc}
 
 
@@ -83,7 +87,7 @@ def collate(samples: Sequence[Sample], generator: torch.Generator | None) -> Bat
             _mask(mel, generator)
     lengths = torch.tensor([len(mel) for mel in mels])
     labels = [torch.from_numpy(sample.labels).long() for sample in samples]
-    padded = pad_sequence(mels, batch_first=True).transpose(1, 2)
+    padded = pad_sequence(mels, batch_first=True).transpose(1, 2).to(device())
     return Batch(list(samples), padded, lengths, pad_sequence(labels, batch_first=True, padding_value=UNLABELLED))
 
 
@@ -103,12 +107,14 @@ def _mask(mel: Tensor, generator: torch.Generator) -> None:
 
 
 def draw_batch(pool: Sequence[Sample], step: int, size: int, seed: str) -> list[Sample]:
-    """Draw clips of similar length: blocks of batches are drawn at once and sorted."""
-    block, part = divmod(step, 8)
-    drawn = Random(f"{seed} {block}").sample(range(len(pool)), 8 * size)
-    drawn.sort(key=lambda index: len(pool[index].mel))
-    part = (part * 3 + block) % 8
-    return [pool[index] for index in drawn[part * size : (part + 1) * size]]
+    """Draw clips of similar length, `size` on average: blocks of batches are drawn at once, sorted, and cut into equal durations."""
+    block, part = divmod(step, BLOCK)
+    drawn = [pool[index] for index in Random(f"{seed} {block}").sample(range(len(pool)), BLOCK * size)]
+    drawn.sort(key=lambda sample: len(sample.mel))
+    passed = np.cumsum([len(sample.mel) for sample in drawn])
+    parts = (BLOCK * (passed - 1)) // passed[-1]
+    part = (part * 3 + block) % BLOCK
+    return [sample for sample, of_part in zip(drawn, parts.tolist(), strict=True) if of_part == part]
 
 
 def train_encoder(folder: Path, pool: Sequence[Sample], steps: int = STEPS) -> Listener:
@@ -119,7 +125,7 @@ def train_encoder(folder: Path, pool: Sequence[Sample], steps: int = STEPS) -> L
     def loss(step: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(step)
         batch = collate(draw_batch(pool, step, BATCH, "encoder"), generator)
-        with torch.autocast("cpu", torch.bfloat16):
+        with mixed(), attention(batch.labels.shape[1]):
             encoded = listener.encode(batch)
             return listener.loss(encoded, batch)
 

@@ -1,6 +1,6 @@
 """Stage 7: how often the answer is right, on voices, rates, wordings and people that were not trained on.
 
-An answer is right when it is the expected one to the letter. Each clip is heard alone and unpadded, as in a call.
+Each clip is heard alone and unpadded, as in a call.
 """
 
 import json
@@ -11,55 +11,31 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
-import torch
-from torch import Tensor
 
+from models.decoder import LanguageModel
 from models.demo import dialogue
 from models.demo.augment import CLEAN, Channel
-from models.demo.conversation import Mix, Utterance, converse, draw_groups, draw_opening, draw_utterance, typed
-from models.demo.language import generate
-from models.demo.pool import RECORDINGS, Sample, hear, to_mel
+from models.demo.conversation import TALK, TRANSCRIBE, Mix, converse, draw_setting, draw_utterances
+from models.demo.judge import Asked, Judge, reads
+from models.demo.phrases import LANGUAGES
+from models.demo.pool import RECORDINGS, hear
 from models.demo.speech import Clip, by_espeak, by_flite, by_people, foreign, no_speech
 from models.demo.tokens import Chat
-from models.demo.voices import HELD_OUT
-from models.ultravox import Ultravox
+from models.demo.utterances import Utterance, draw_digits, draw_utterance, spell
+from models.demo.voices import HELD_OUT, Cast
+from models.demo.wordings import NEW_WORDINGS
 
-NEW_WORDINGS = {  # not among the patterns of dialogue.py
-    "greeting": ("hello my friend", "hey hello", "hi parley good morning"),
-    "identity": (
-        "so who are you then",
-        "tell me please who you are",
-        "what is the name of this assistant",
-        "are you a human or a robot",
-    ),
-    "ability": ("what are the things you can do", "what can you do for me today please", "so how can you help us"),
-    "story": (
-        "would you mind telling me a story",
-        "i really want a story now",
-        "parley please read a little story to me",
-    ),
-    "joke": ("do you happen to know a joke", "i want you to tell a joke", "please make a joke for me"),
-    "poem": ("could you please give me a poem", "i would love to hear some poem", "say a little poem for me"),
-    "count": ("i want you to count to ten", "count to ten for me parley", "now please count all the way to ten"),
-    "wellbeing": ("hello parley how are you doing today", "how are you feeling parley", "so how is it going with you"),
-    "hearing": ("do you hear what i say", "parley are you still listening", "tell me can you hear me"),
-    "hardware": (
-        "what kind of computer are you running on",
-        "on what machine are you running",
-        "tell me what you run on",
-    ),
-    "privacy": ("do my words go to the cloud", "does my voice go to the internet", "where exactly do you run"),
-    "speed": ("how fast can you answer me", "tell me how fast you are", "how quickly can you reply to me"),
-    "slower": ("please could you speak a little bit slower", "can you talk slowly for me", "speak more slowly for me"),
-    "thanks": ("oh thanks very much", "thanks for all your help", "oh thank you so much parley"),
-    "goodbye": ("goodbye then my friend", "bye parley see you", "goodbye and thank you"),
-    "yes": ("yes that is right", "oh yes of course"),
-    "no": ("no i do not", "no that is not right"),
-    "stop": ("please stop talking now", "stop stop", "okay that is enough now"),
-    "repeat": ("would you say that one more time for me", "please repeat what you said", "say it again for me"),
-}
-
+REPORT = "evaluation.md"  # in the build folder
 Answers = dict[str, list[bool]]
+Say = Callable[[Utterance, Random], Clip | None]
+CALL = Channel()
+CONDITIONS = {
+    "clean": CLEAN,
+    "call": CALL,
+    "15 dB": Channel(noise=1, snr=(15, 15), opus=0, g711=0),
+    "G.711": Channel(g711=1),
+    "Opus": Channel(g711=0, opus=1, bitrates=(24_000,)),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,115 +44,102 @@ class Case:
 
     label: str
     utterances: tuple[Utterance, ...]
+    task: str = TALK
 
 
 def cases(rng: Random, each: int, before: int = 0) -> list[Case]:
-    """Draw questions of every kind after so many others: `each` of every fixed kind, and proportionally more of those with rules."""
-    rules = ("digits", "sum", "unclear") * (5 * each) + ("repeat", "recall") * (2 * each)
-    asked = []
-    for kind in (*[kind.name for kind in dialogue.KINDS for _ in range(each)], *rules):
-        last = draw_utterance(kind, rng)
-        label = f"digits {len(last.numbers)}" if kind == "digits" else kind
-        earlier = [draw_utterance(group, rng) for group in draw_groups(Mix(), before, rng)]
-        asked.append(Case(label, (*earlier, last)))
-    return asked
+    """Draw questions of every kind after so many others: `each` of every fixed kind, and more of those with rules."""
+    groups = dict.fromkeys((kind.name for kind in dialogue.KINDS), each) | {
+        **dict.fromkeys(("sum", "difference", "unclear"), 4 * each),
+        **dict.fromkeys(("repeat", "recall", "phone", "timer", "light"), 2 * each),
+        **dict.fromkeys(("time", "date"), each),
+    }
+    made = [
+        Case(kind, _after(draw_utterance(kind, rng), before, rng))
+        for kind, count in groups.items()
+        for _ in range(count)
+    ]
+    for digits in range(1, 13):
+        made += [Case(f"digits {digits}", _after(_digits(digits, rng), before, rng)) for _ in range(each)]
+    for task in (TRANSCRIBE, *LANGUAGES):
+        drawn = [draw_utterances(Mix(unfinished=0), task, 1, rng) for _ in range(2 * each)]
+        made += [Case(task, tuple(utterances), task) for utterances in drawn if utterances[0].words]
+    return made + _corrections(rng, each)
+
+
+def _after(asked: Utterance, before: int, rng: Random) -> tuple[Utterance, ...]:
+    earlier = [draw_utterance("fixed", rng) for _ in range(before)]
+    return (*earlier, asked)
+
+
+def _corrections(rng: Random, each: int) -> list[Case]:
+    """Draw what follows a telephone number: yes, no, and corrections."""
+    made = []
+    for kind in ("yes", "no", "correction", "correction"):
+        for _ in range(each):
+            digits = draw_digits(rng, 10)
+            number = Utterance("phone", f"my number is {spell(digits)}", digits)
+            made.append(Case(f"number, {kind}", (number, draw_utterance(kind, rng))))
+    return made
 
 
 def new_wordings() -> list[Case]:
     return [Case(kind, (Utterance(kind, words),)) for kind, asked in NEW_WORDINGS.items() for words in asked]
 
 
-class Judge:
-    """Asks a model and compares its answers."""
-
-    def __init__(self, model: Ultravox, chat: Chat) -> None:
-        self.model, self.chat = model, chat
-
-    @torch.inference_mode()
-    def rows(self, sample: Sample) -> Tensor:
-        """Encode one clip: [slots, text width]."""
-        encoded = self.model.audio_tower(to_mel(sample).T[None])
-        rows: Tensor = self.model.multi_modal_projector(encoded)[0]
-        return rows
-
-    @torch.inference_mode()
-    def right(
-        self, utterances: Sequence[Utterance], users: Sequence[Tensor], rng: Random, *, opens: bool = False
-    ) -> bool:
-        """Ask the last of some user turns, given as rows, after answers to the earlier ones (some interrupted).
-
-        With `opens` instructions or a greeting may stand before them, as in training.
-        """
-        turns = converse(utterances, rng)
-        embed, chat = self.model.language_model.embed, self.chat
-        parts = [embed(torch.tensor([chat.begin]))]
-        for role, text in draw_opening(turns, rng) if opens else ():
-            parts.append(embed(torch.tensor(chat.message(role, chat.encode(text)))))
-        for turn, user in zip(turns, users, strict=True):
-            head = chat.message("user", [])
-            parts += [embed(torch.tensor(head[:-1])), user, embed(torch.tensor(head[-1:]))]
-            parts.append(embed(torch.tensor(chat.message("assistant", chat.encode(turn.said)))))
-        parts[-1] = embed(torch.tensor(chat.message("assistant", [])[:-1]))
-        said = chat.tokenizer.decode(generate(self.model.language_model, torch.cat(parts)[None], chat.end))
-        return bool(said == turns[-1].answer)
-
-    def spoken(
-        self,
-        asked: Sequence[Case],
-        say: Callable[[Utterance, Random], Clip | None],
-        channel: Channel,
-        *,
-        opens: bool = False,
-    ) -> Answers:
-        """Ask by voice; cases that a voice cannot say are left out."""
-        answers: Answers = defaultdict(list)
-        for index, case in enumerate(asked):
-            rng = Random(f"evaluate {index}")
-            clips = [say(utterance, rng) for utterance in case.utterances]
-            heard = [hear(clip, channel, None, rng) for clip in clips if clip is not None]
-            if len(heard) == len(case.utterances):
-                rows = [self.rows(sample) for sample in heard]
-                answers[case.label].append(self.right(case.utterances, rows, rng, opens=opens))
-        return answers
-
-    def typed(self, asked: Sequence[Case]) -> Answers:
-        answers: Answers = defaultdict(list)
-        for index, case in enumerate(asked):
-            rng = Random(f"evaluate {index}")
-            ids = [self.chat.encode(typed(utterance.words, rng)) for utterance in case.utterances]
-            rows = [self.model.language_model.embed(torch.tensor(of_turn)) for of_turn in ids]
-            answers[case.label].append(self.right(case.utterances, rows, rng))
-        return answers
-
-    def not_english(self, each: int) -> Answers:
-        """Ask in other languages, with noise and with babble: all must be told that they were not understood."""
-        answers: Answers = defaultdict(list)
-        rng = Random("evaluate not English")
-        babble = np.concatenate([by_espeak(draw_utterance("unclear", rng), HELD_OUT, rng).samples for _ in range(6)])
-        for index in range(12 * each):
-            clip = foreign(rng, HELD_OUT) if index % 2 else no_speech(babble, rng)
-            sample = hear(clip, Channel(), None, rng)
-            answers[clip.source.split()[0]].append(self.right([clip.utterance], [self.rows(sample)], rng))
-        return answers
+def ask(case: Case, rng: Random) -> Asked:
+    """Put a case into a setting, with the right answers; functions are offered where one is needed."""
+    setting = draw_setting(case.task, case.utterances, rng)
+    return Asked(converse(case.utterances, setting, rng), setting)
 
 
-def evaluate(judge: Judge, each: int = 12) -> dict[str, Answers]:
-    """Measure all conditions; gives right or wrong by condition and kind."""
+def heard(judge: Judge, asked: Sequence[Case], say: Say, channel: Channel) -> Answers:
+    """Ask by voice; cases that a voice cannot say are left out."""
+    answers: Answers = defaultdict(list)
+    for index, case in enumerate(asked):
+        rng = Random(f"evaluate {index}")
+        clips = [say(utterance, rng) for utterance in case.utterances]
+        samples = [hear(clip, channel, None, rng).sample for clip in clips if clip is not None]
+        if len(samples) == len(case.utterances):
+            answers[case.label].append(judge.hears(ask(case, rng), samples))
+    return answers
+
+
+def read(language: LanguageModel, chat: Chat, asked: Sequence[Case], spoken: float) -> Answers:
+    """Ask a language model in text, laid out as audio or typed."""
+    answers: Answers = defaultdict(list)
+    for index, case in enumerate(asked):
+        rng = Random(f"evaluate {index}")
+        answers[case.label].append(reads(language, chat, ask(case, rng), rng, spoken))
+    return answers
+
+
+def not_english(judge: Judge, each: int) -> Answers:
+    """Ask in other languages, with noise, sounds and babble: none is understood; silence is answered with nothing."""
+    answers: Answers = defaultdict(list)
+    rng = Random("evaluate not English")
+    babble = np.concatenate([by_espeak(draw_utterance("unclear", rng), HELD_OUT, rng).samples for _ in range(6)])
+    for index in range(16 * each):
+        clip = foreign(rng, HELD_OUT) if index % 4 == 0 else no_speech(babble, HELD_OUT, rng)
+        sample = hear(clip, CALL, None, rng).sample
+        asked = ask(Case("", (clip.utterance,)), rng)
+        answers[clip.source.split()[0]].append(judge.hears(asked, [sample]))
+    return answers
+
+
+def evaluate(judge: Judge, cast: Cast = HELD_OUT, each: int = 12) -> dict[str, Answers]:
+    """Measure all conditions, digits by the people of the cast; gives right or wrong by condition and kind."""
     rng = Random("evaluate")
-    alone = cases(rng, each)
-    people = [Case(f"digits {n}", (_digits(n, rng),)) for n in (1, 1, 1, 2, 3, 4) for _ in range(5 * each)]
-    return {
-        "clean": judge.spoken(alone, _espeak, CLEAN),
-        "call": judge.spoken(cases(rng, each), _espeak, Channel()),
-        "15 dB": judge.spoken(cases(rng, each), _espeak, Channel(noise=1, snr=(15, 15), opus=0, g711=0)),
-        "G.711": judge.spoken(cases(rng, each), _espeak, Channel(g711=1)),
-        "history": judge.spoken(cases(rng, each, before=2), _espeak, Channel()),
-        "instructed": judge.spoken(cases(rng, each), _espeak, CLEAN, opens=True),
-        "wordings": judge.spoken(new_wordings(), _espeak, CLEAN),
-        "flite": judge.spoken(cases(rng, each), lambda u, r: by_flite(u, HELD_OUT, r), CLEAN),
-        "people": judge.spoken(people, lambda u, r: by_people(u, RECORDINGS, HELD_OUT, r), CLEAN),
-        "typed": judge.typed(cases(rng, each)),
-        "not English": judge.not_english(each),
+    language, chat = judge.model.language_model, judge.chat
+    people = [Case(f"digits {n}", (_digits(n, rng),)) for n in (1, 1, 1, 1, 2, 3, 4, 7, 10) for _ in range(5 * each)]
+    measured = {name: heard(judge, cases(rng, each), _espeak, channel) for name, channel in CONDITIONS.items()}
+    return measured | {
+        "history": heard(judge, cases(rng, each, before=2), _espeak, CALL),
+        "wordings": heard(judge, new_wordings(), _espeak, CLEAN),
+        "flite": heard(judge, cases(rng, each), lambda u, r: by_flite(u, HELD_OUT, r), CLEAN),
+        "people": heard(judge, people, lambda u, r: by_people(u, RECORDINGS, cast, r), CLEAN),
+        "typed": read(language, chat, cases(rng, each), spoken=0),
+        "not English": not_english(judge, each),
     }
 
 
@@ -185,15 +148,14 @@ def _espeak(utterance: Utterance, rng: Random) -> Clip:
 
 
 def _digits(count: int, rng: Random) -> Utterance:
-    while len((utterance := draw_utterance("digits", rng)).numbers) != count:
-        pass
-    return utterance
+    digits = draw_digits(rng, count)
+    return Utterance("digits", spell(digits), digits)
 
 
 def table(measured: dict[str, Answers]) -> Iterator[str]:
     """Write the results as a Markdown table: percent right, by kind and condition, and the total of each."""
     conditions = [name for name, answers in measured.items() if answers]
-    labels = sorted({label for answers in measured.values() for label in answers})
+    labels = dict.fromkeys(label for answers in measured.values() for label in answers)
     yield "| | " + " | ".join(conditions) + " |"
     yield "| --- |" + " ---: |" * len(conditions)
     for label in labels:
@@ -210,5 +172,5 @@ def write_report(folder: Path, measured: dict[str, Answers], more: Iterable[str]
     """Print the table and further lines, and keep them beside the other results."""
     lines = [*table(measured), "", *more]
     print("\n".join(lines), flush=True)
-    (folder / "evaluation.md").write_text("\n".join(lines) + "\n")
     (folder / "evaluation.json").write_text(json.dumps(measured))
+    (folder / REPORT).write_text("\n".join(lines) + "\n")

@@ -1,4 +1,4 @@
-"""Stage 6: the checkpoint folder, in the layout in which Ultravox models are published."""
+"""The checkpoint folder, in the layout in which Ultravox models are published."""
 
 import json
 from pathlib import Path
@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 
+from models.checkpoint import fill, open_checkpoint
 from models.config import UltravoxConfig
 from models.decoder import LanguageModel
 from models.demo.adapter import PROJECTOR, Hearing
@@ -25,6 +26,13 @@ def assemble(hearing: Hearing, language: LanguageModel) -> Ultravox:
     model.multi_modal_projector.load_state_dict(hearing.multi_modal_projector.state_dict())
     model.language_model.load_state_dict(language.state_dict())
     return model.eval()
+
+
+def read_network(folder: Path) -> Ultravox:
+    """Read a checkpoint's network in float32. Raises CheckpointError."""
+    checkpoint = open_checkpoint(folder, {})
+    fill(checkpoint, torch.device("cpu"), torch.float32)
+    return checkpoint.network.eval()
 
 
 def write_checkpoint(folder: Path, model: Ultravox, chat: Chat) -> None:

@@ -1,14 +1,15 @@
-"""Stage 1: the language model, trained on text dialogues alone.
+"""Stage 1: the language model, trained on text dialogues alone. The adapter learns to give what it reads; then it reads that once (`reading.py`).
 
-User turns are typed, or laid out as the adapter will lay out audio (see `tokens.py`), with noise on those positions,
-so that answers hold when the adapter is unsure. The adapter is then trained with the model frozen.
+User turns are typed, or laid out as the adapter will lay out audio (see `tokens.py`), and made as unsure as that will be
+(see `noise.py`), so that answers hold with the adapter that is trained on this model afterwards.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property
 from pathlib import Path
 from random import Random
+from typing import Generic, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -16,18 +17,19 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 
-from models.cache import Cache
 from models.config import RopeConfig, TextConfig
 from models.decoder import LanguageModel
-from models.demo.conversation import Mix, Turn, break_off, converse, draw_groups, draw_utterance
-from models.demo.tokens import IGNORED, VOCABULARY, Chat, Row, text_row, train_tokenizer
-from models.demo.training import Run, train
+from models.demo.conversation import Mix, draw_conversation
+from models.demo.noise import Unsure, find_confusions
+from models.demo.speech import pronounce
+from models.demo.tokens import IGNORED, PLACES, VOCABULARY, Chat, Row, spoken_words, text_row, train_tokenizer
+from models.demo.training import Run, mixed, train
 
 TEXT = TextConfig(
     family="llama",
     vocabulary=VOCABULARY,
     width=256,
-    layers=4,
+    layers=5,
     heads=4,
     kv_heads=2,
     head_size=64,
@@ -36,35 +38,52 @@ TEXT = TextConfig(
     rope=RopeConfig(theta=10000.0),
     tied=True,
 )
-OVER_WEIGHT = 0.2  # of what foretells the end of the turn, against the answers
-BATCH = 64  # conversations of one turn; of more turns proportionally fewer
-SORTED = 4  # batches drawn at once and sorted by length, which halves the padding
 
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part of the training: how many steps of which mix, and for how many of them each conversation is one turn."""
+    """A part of the stage: its steps, its learning rates, the mixes that it draws from in turn, and how long conversations are."""
 
     name: str
     steps: int
-    mix: Mix
-    single: int = 0
+    muon: float
+    adamw: float
+    mixes: tuple[Mix, ...]
+    counts: tuple[int, ...]  # turns, of which a block of batches draws one
 
 
-# Fixed answers are learnt in minutes; copying digits needs most of the time, and a mix of its own.
-DIALOGUE = Part("language", 1500, Mix(digits=6), single=665)
-COPYING = Part(
-    "copying",
-    800,
-    Mix({"fixed": 25, "digits": 48, "sum": 8, "repeat": 8, "recall": 6, "unclear": 6}, digits=7),
+COPIED = Mix(  # copying takes most of the time, so it gets most of the examples
+    weights={"digits": 40, "phone": 30, "sum": 6, "difference": 6, "light": 5, "timer": 5, "repeat": 4, "recall": 4},
+    tasks={"talk": 70, "transcribe": 24, "German": 3, "Spanish": 3},
 )
-
-
-LONG = Part(  # conversations as long as a call becomes
-    "long",
-    600,
-    Mix({"fixed": 38, "digits": 28, "sum": 10, "repeat": 9, "recall": 8, "unclear": 7}, turns=12),
+LEARNT = Mix(  # with more of what is learnt by heart and of words to write down
+    weights={
+        "digits": 30,
+        "phone": 24,
+        "sum": 14,
+        "difference": 14,
+        "light": 3,
+        "timer": 5,
+        "time": 3,
+        "date": 4,
+        "repeat": 2,
+        "recall": 2,
+    },
+    tasks={"talk": 64, "transcribe": 30, "German": 3, "Spanish": 3},
 )
+NUMBERS = Mix(  # with what is learnt last: long strings, digits that are corrected in them, dates
+    weights={"phone": 44, "digits": 36, "date": 8, "sum": 4, "difference": 4, "timer": 4},
+    tasks={"talk": 80, "transcribe": 20},
+)
+# After the first part the embeddings stay as they are.
+WORDS = Part("words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED), (1, 2, 1, 3, 2, 6))
+LANGUAGE = Part("language", 6500, 0.015, 1e-3, (Mix(), LEARNT, NUMBERS), (1, 2, 1, 3, 1, 2, 1, 8))
+SINGLE = 700  # steps at first in which every conversation is one turn
+RAMP = 1000  # steps at first in which noise grows
+BATCH = 72  # conversations of one turn; of more turns proportionally fewer
+SORTED = 16  # batches drawn at once and sorted by length: of four positions one would be padding otherwise, so it is one of ten
+OVER_WEIGHT = 0.2  # of what foretells the end of the turn, against the answers
+PLACES_WEIGHT = 0.3
 
 
 def build_tokenizer(folder: Path) -> Tokenizer:
@@ -84,52 +103,116 @@ def build_language_model(seed: int = 0) -> LanguageModel:
 
 
 def train_language_model(folder: Path) -> LanguageModel:
-    """Run the stage in a build folder; gives the trained model."""
-    chat = Chat(build_tokenizer(folder))
-    model = build_language_model()
-    train(Run(folder / "language.pt", DIALOGUE.steps), model, partial(loss, model, chat, DIALOGUE))
-    model.model.embed_tokens.requires_grad_(requires_grad=False)
-    counting = Counting(model)
-    train(Run(folder / "copying.pt", COPYING.steps), counting, partial(counting.loss, chat, COPYING))
-    long = Run(folder / "long.pt", LONG.steps, muon=0.008, adamw=5e-4)
-    train(long, counting, partial(counting.loss, chat, LONG))
-    return model.eval()
+    """Run the stage in a build folder; gives the trained model, whose parameters need no gradients any more."""
+    reader = Reader(build_language_model(), Chat(build_tokenizer(folder)))
+    for part in (WORDS, LANGUAGE):
+        run = Run(folder / f"{part.name}.pt", part.steps, part.muon, part.adamw)
+        train(run, reader, Imagined(reader, part))
+        reader.model.model.embed_tokens.requires_grad_(requires_grad=False)
+    return reader.model.eval().requires_grad_(requires_grad=False)
 
 
-class Counting(nn.Module):
-    """The language model with a head that tells, half-way up, which digit of a string a position is about.
+Drawn = TypeVar("Drawn")
+
+
+class Batches(Generic[Drawn]):
+    """Gives the conversations of a step: a block of batches is drawn at once and sorted, of which each step takes its share."""
+
+    def __init__(self, part: Part, draw: Callable[[Mix, int, Random], Drawn], length: Callable[[Drawn], int]) -> None:
+        """`draw` gives one conversation of so many turns from a mix, `length` its positions."""
+        self._part = part
+        self._draw = draw
+        self._length = length
+        self._block = -1
+        self._drawn: list[Drawn] = []
+
+    def __call__(self, step: int) -> list[Drawn]:
+        block, share = divmod(step, SORTED)
+        if block != self._block:
+            self._block, self._drawn = block, self._draw_block(block)
+        size = len(self._drawn) // SORTED
+        share = (share + block) % SORTED
+        return self._drawn[share * size : (share + 1) * size]
+
+    def _draw_block(self, block: int) -> list[Drawn]:
+        part, rng = self._part, Random(f"{self._part.name} {block}")
+        mix = part.mixes[block % len(part.mixes)]
+        count = 1 if part is WORDS and block * SORTED < SINGLE else rng.choice(part.counts)
+        size = BATCH * 2 // (1 + count)
+        return sorted((self._draw(mix, count, rng) for _ in range(size * SORTED)), key=self._length)
+
+
+def imagined(part: Part, chat: Chat) -> Batches[Row]:
+    """Draw imagined conversations."""
+
+    def draw(mix: Mix, count: int, rng: Random) -> Row:
+        return text_row(*draw_conversation(mix, count, rng), chat, rng)
+
+    return Batches(part, draw, lambda row: len(row.ids))
+
+
+class Reader(nn.Module):
+    """The language model in training, with a head that tells, half-way up, which digit or word of several a position is about.
 
     Copying needs that count, and learns it slowly from answers alone. The head is dropped afterwards.
     """
 
-    def __init__(self, model: LanguageModel) -> None:
+    def __init__(self, model: LanguageModel, chat: Chat) -> None:
         super().__init__()
         self.model = model
-        self.places = nn.Linear(TEXT.width, COPYING.mix.digits)
-        self.halfway: Tensor | None = None
-        model.model.layers[TEXT.layers // 2 - 1].register_forward_hook(self._keep)
+        self.places = nn.Linear(TEXT.width, PLACES)
+        self.chat = chat
+        self._halfway: Tensor | None = None
+        model.model.layers[TEXT.layers // 2].register_forward_hook(self._keep)
+
+    @cached_property
+    def _unsure(self) -> Unsure:
+        words = [word for word in spoken_words() if self.chat.word(word) != self.chat.unknown_word]
+        phones = [pronounce(word) for word in words]
+        confusions = find_confusions([self.chat.word(word) for word in words], phones, VOCABULARY)
+        return Unsure(confusions, self.model.model.embed_tokens.weight, self.chat.pause)
 
     def _keep(self, _module: nn.Module, _inputs: object, output: Tensor) -> None:
-        self.halfway = output
+        self._halfway = output
 
-    def loss(self, chat: Chat, part: Part, step: int) -> dict[str, Tensor]:
-        answers = loss(self.model, chat, part, step)
-        rows = draw_rows(part, step, chat)
+    def loss(self, rows: Sequence[Row], embedded: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        """Predict the answers of embedded conversations, ends of turns, and places of digits."""
+        with mixed():
+            hidden = self.model(embedded)
+            answered = labels[:, 1:] != IGNORED
+            logits = self.model.head(hidden[:, :-1][answered]).float()
+            over = over_loss(hidden, rows, self.model, self.chat)
+        terms = {"loss": F.cross_entropy(logits, labels[:, 1:][answered].to(logits.device)), "over": over}
         places = pad_sequence([torch.tensor(row.places) for row in rows], batch_first=True, padding_value=IGNORED)
-        assert self.halfway is not None
-        told = self.places(self.halfway[places != IGNORED])
-        return answers | {"places": 0.3 * F.cross_entropy(told.float(), places[places != IGNORED])}
+        if (counted := places != IGNORED).any():
+            assert self._halfway is not None
+            told = self.places(self._halfway[counted].float())
+            terms["places"] = PLACES_WEIGHT * F.cross_entropy(told, places[counted].to(told.device))
+        return terms
+
+    def disturbed(self, ids: Tensor, rows: Sequence[Row], step: int, most: float) -> Tensor:
+        """Embed conversations, their imagined audio made as unsure as `most` allows."""
+        spoken = torch.zeros(ids.shape, dtype=torch.bool)
+        for index, row in enumerate(rows):
+            for start, end in row.spoken:
+                spoken[index, start:end] = True
+        return self._unsure(self.model.embed(ids), ids, most * spoken, torch.Generator().manual_seed(step))
 
 
-def loss(model: LanguageModel, chat: Chat, part: Part, step: int) -> dict[str, Tensor]:
-    """Predict the answers of one step's conversations."""
-    rows = draw_rows(part, step, chat)
-    ids, labels = pad_rows(rows, chat.end)
-    with torch.autocast("cpu", torch.bfloat16):
-        hidden = model(noisy(model.embed(ids), rows, torch.Generator().manual_seed(step)))
-        logits = model.head(hidden[:, :-1][labels[:, 1:] != IGNORED])
-        over = over_loss(hidden, rows, model, chat)
-    return {"loss": F.cross_entropy(logits.float(), labels[:, 1:][labels[:, 1:] != IGNORED]), "over": over}
+class Imagined:
+    """The loss of a step of text-only training: imagined conversations are to be answered."""
+
+    def __init__(self, reader: Reader, part: Part) -> None:
+        self._reader = reader
+        self._batches = imagined(part, reader.chat)
+        self._ramp = RAMP if part is WORDS else 1
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        rows = self._batches(step)
+        ids, labels = pad_rows(rows, self._reader.chat.end)
+        with mixed():
+            embedded = self._reader.disturbed(ids, rows, step, min(1.0, step / self._ramp))
+        return self._reader.loss(rows, embedded, labels)
 
 
 def over_loss(hidden: Tensor, rows: Sequence[Row], model: LanguageModel, chat: Chat) -> Tensor:
@@ -139,55 +222,11 @@ def over_loss(hidden: Tensor, rows: Sequence[Row], model: LanguageModel, chat: C
     if not tokens:
         return hidden.new_zeros(())
     of, at = torch.tensor(places).T
-    return OVER_WEIGHT * F.cross_entropy(model.head(hidden[of, at]).float(), torch.tensor(tokens))
-
-
-def draw_rows(part: Part, step: int, chat: Chat) -> list[Row]:
-    """Draw the conversations of one step: some batches' worth for as many steps, of which this one takes its share."""
-    block, share = divmod(step, SORTED)
-    rng = Random(f"{part.name} {block}")
-    count = 1 if step < part.single else 1 + block % part.mix.turns
-    size = BATCH * 2 // (1 + count)
-    rows = [text_row(draw_turns(part.mix, count, rng), chat, rng) for _ in range(size * SORTED)]
-    rows.sort(key=lambda row: len(row.ids))
-    share = (share + block) % SORTED
-    return rows[share * size : (share + 1) * size]
-
-
-def draw_turns(mix: Mix, count: int, rng: Random) -> list[Turn]:
-    utterances = [draw_utterance(group, rng, mix.digits) for group in draw_groups(mix, count, rng)]
-    words = len(utterances[-1].words.split())
-    if words > 1 and rng.random() < mix.unfinished:
-        utterances[-1] = break_off(utterances[-1], rng.randrange(1, words))
-    return converse(utterances, rng)
+    expected = torch.tensor(tokens, device=hidden.device)
+    return OVER_WEIGHT * F.cross_entropy(model.head(hidden[of, at]).float(), expected)
 
 
 def pad_rows(rows: Sequence[Row], pad: int) -> tuple[Tensor, Tensor]:
     """Stack rows of different length: ids and labels, both [rows, longest] int64, padded on the right."""
     ids = pad_sequence([torch.tensor(row.ids) for row in rows], batch_first=True, padding_value=pad)
     return ids, pad_sequence([torch.tensor(row.labels) for row in rows], batch_first=True, padding_value=IGNORED)
-
-
-def noisy(embedded: Tensor, rows: Sequence[Row], generator: torch.Generator) -> Tensor:
-    """Disturb the positions of audio: Gaussian noise of up to half the embeddings' own spread, drawn per row."""
-    strength = torch.zeros(embedded.shape[:2])
-    for index, row in enumerate(rows):
-        level = 0.5 * float(torch.rand((), generator=generator))
-        for start, end in row.spoken:
-            strength[index, start:end] = level
-    noise = torch.randn(embedded.shape, generator=generator) * embedded.detach().std()
-    return embedded + noise * strength[..., None]
-
-
-@torch.inference_mode()
-def generate(model: LanguageModel, rows: Tensor, end: int, longest: int = 130) -> list[int]:
-    """Answer greedily after prompt rows [1, positions, width]; gives the tokens before the end-of-turn token."""
-    cache, out = Cache(TEXT.layers), list[int]()
-    hidden = model(rows, cache)
-    while len(out) < longest:
-        token = int(model.head(hidden[:, -1]).argmax())
-        if token == end:
-            break
-        out.append(token)
-        hidden = model(model.embed(torch.tensor([[token]])), cache)
-    return out

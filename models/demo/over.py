@@ -9,16 +9,23 @@ from dataclasses import dataclass
 from random import Random
 from statistics import median
 
-import torch
-
 from models.demo.augment import Channel
-from models.demo.conversation import draw_utterance
-from models.demo.evaluate import Judge
-from models.demo.pool import Sample, hear, stop_after
+from models.demo.conversation import Setting, Turn
+from models.demo.judge import Asked, Judge
+from models.demo.pool import hear, stop_after
 from models.demo.speech import by_espeak
+from models.demo.utterances import Utterance, draw_digits, draw_utterance, spell
 from models.demo.voices import HELD_OUT
 
-KINDS = ("fixed", "sum", "digits")
+KINDS = (
+    "fixed",
+    "sum",
+    "difference",
+    "timer",
+    "light",
+    "phone",
+    "digits",
+)  # a number is cut after 3 or 6 of its 10 digits
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,22 +51,23 @@ def _separation(judge: Judge, kind: str, each: int) -> Separation:
     whole, cut = list[float](), list[float]()
     rng = Random(f"over {kind}")
     while len(whole) < each:
-        utterance = draw_utterance(kind, rng)
+        utterance = _draw(kind, rng)
         words = len(utterance.words.split())
-        sample = hear(by_espeak(utterance, HELD_OUT, rng), Channel(), None, rng)
-        if words > 1:
-            whole.append(_over(judge, stop_after(sample, words, rng)))
-            cut.append(_over(judge, stop_after(sample, rng.randrange(1, words), rng)))
+        if words < 2:
+            continue
+        sample = hear(by_espeak(utterance, HELD_OUT, rng), Channel(), None, rng).sample
+        kept = words - rng.choice((4, 7)) if kind == "phone" else rng.randrange(1, words)
+        for found, count in ((whole, words), (cut, kept)):
+            heard = stop_after(sample, count, rng)
+            found.append(judge.over(Asked([Turn(heard.utterance, "")], Setting()), [heard]))
     return Separation(tuple(whole), tuple(cut))
 
 
-@torch.inference_mode()
-def _over(judge: Judge, sample: Sample) -> float:
-    """Probability of the end-of-turn token after the audio of a first turn."""
-    chat, language = judge.chat, judge.model.language_model
-    before = torch.tensor([chat.begin, *chat.message("user", [])[:-1]])
-    hidden = language(torch.cat((language.embed(before), judge.rows(sample)))[None])
-    return float(language.head(hidden[:, -1]).softmax(-1)[0, chat.end])
+def _draw(kind: str, rng: Random) -> Utterance:
+    if kind != "phone":
+        return draw_utterance(kind, rng)
+    digits = draw_digits(rng, 10)
+    return Utterance(kind, f"my number is {spell(digits)}", digits)
 
 
 def lines(measured: dict[str, Separation]) -> Iterator[str]:

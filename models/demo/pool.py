@@ -1,11 +1,10 @@
-"""Stage 2: hours of labelled, disturbed speech as log-mel, written in shards that are made once.
+"""Stage 2: hours of labelled, disturbed speech, written in shards that are made once: as log-mel, and as sound files beside it.
 
 A shard is drawn from its number alone, so shards can be made in any order, by any number of processes, and again.
 Mel values are kept as one byte, (mel + 1) * 100, a step of 0.01; 0 stands for the floor of the clip's dynamic range.
 """
 
 import json
-import sys
 from collections.abc import Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, replace
@@ -14,22 +13,38 @@ from pathlib import Path
 from random import Random
 
 import numpy as np
+import soundfile
 import torch
 from numpy.typing import NDArray
 
 from models.demo.augment import Channel, disturb, pad
-from models.demo.conversation import Mix, Utterance, break_off, draw_groups, draw_utterance
 from models.demo.phones import UNLABELLED
 from models.demo.speech import Clip, by_espeak, by_flite, by_people, flite_path, foreign, no_speech
+from models.demo.utterances import Utterance, break_off, draw_utterance
 from models.demo.voices import TRAINED, Cast
 from models.features import RATE, log_mel
 
-SHARDS, CLIPS = 52, 1000  # about 30 hours
+SHARDS, CLIPS = 72, 1000  # about 55 hours
 RECORDINGS = Path("../shared/data/spoken-digits")
-MIX = Mix({"fixed": 50, "digits": 20, "sum": 14, "repeat": 5, "recall": 4, "unclear": 9})
-WORDS = Mix({"fixed": 74, "digits": 5, "sum": 6, "repeat": 2, "recall": 3, "unclear": 10})  # for rare words
-WORDS_FROM = 36  # the first shard drawn from WORDS
-FOREIGN, NO_SPEECH, PEOPLE, FLITE = 0.04, 0.04, 0.13, 0.28  # shares of the clips
+WEIGHTS = {  # groups of kinds, by how hard they are to hear
+    "fixed": 36,
+    "digits": 12,
+    "phone": 7,
+    "correction": 2,
+    "sum": 6,
+    "difference": 6,
+    "repeat": 3,
+    "recall": 3,
+    "unclear": 7,
+    "speech": 7,
+    "phrase": 8,
+    "time": 1,
+    "date": 1,
+    "timer": 4,
+    "light": 4,
+}
+FOREIGN, NO_SPEECH, PEOPLE, FLITE = 0.03, 0.05, 0.13, 0.28  # shares of the clips
+LONGEST = 15.5  # seconds; a longer clip is drawn again
 FRAME = 0.02  # seconds per encoder frame
 MEL_FRAME = 0.01
 
@@ -46,32 +61,44 @@ class Sample:
     ends: list[float]
 
 
-def draw_clip(cast: Cast, mix: Mix, babble: NDArray[np.float32], rng: Random) -> Clip:
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """A clip as it arrives: [samples] int16 at 16 kHz, and the same as a sample."""
+
+    pcm: NDArray[np.int16]
+    sample: Sample
+
+
+def draw_clip(cast: Cast, babble: NDArray[np.float32], rng: Random) -> Clip:
     """Draw what is said and by whom; where a source is missing espeak-ng speaks instead."""
     share = rng.random()
     if share < FOREIGN:
         return foreign(rng, cast)
     if share < FOREIGN + NO_SPEECH:
-        return no_speech(babble, rng)
+        return no_speech(babble, cast, rng)
     people = share < FOREIGN + NO_SPEECH + PEOPLE
-    utterance = draw_utterance("digits" if people else draw_groups(mix, 1, rng)[0], rng)
+    group = "digits" if people else rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    utterance = draw_utterance(group, rng)
     clip = by_people(utterance, RECORDINGS, cast, rng) if people else None
     if clip is None and rng.random() < FLITE:
         clip = by_flite(utterance, cast, rng)
-    return clip or by_espeak(utterance, cast, rng)
+    clip = clip or by_espeak(utterance, cast, rng)
+    return clip if len(clip.samples) < (LONGEST - 2) * RATE else draw_clip(cast, babble, rng)
 
 
-def hear(clip: Clip, channel: Channel, babble: NDArray[np.float32] | None, rng: Random) -> Sample:
+def hear(clip: Clip, channel: Channel, babble: NDArray[np.float32] | None, rng: Random) -> Heard:
     """Send a clip through a channel, with silence around it as a call's turn detection leaves it."""
     lead = rng.uniform(0.05, 0.4) if rng.random() < 0.8 else rng.uniform(0, 0.9)
     tail = rng.uniform(0.2, 0.7) if rng.random() < 0.8 else rng.uniform(0.05, 0.9)
     tail += -(lead + tail + len(clip.samples) / RATE) % 0.1  # round lengths make the Fourier transforms fast
     samples = disturb(pad(clip.samples, lead, tail), channel, babble, np.random.default_rng(rng.getrandbits(32)))
-    mel = log_mel(torch.from_numpy(samples)).T.numpy()
+    pcm = np.round(samples * 32767).astype(np.int16)
+    mel = log_mel(torch.from_numpy(pcm / np.float32(32768))).T.numpy()
     quantised = np.clip((mel + 1) * 100, 0, 255).astype(np.uint8)
     labels = frame_labels(clip, lead, -(-len(quantised) // 2))
     ends = [end + lead for end in clip.ends]
-    return Sample(clip.utterance, clip.source, quantised, labels, np.array(clip.sequence, np.uint8), ends)
+    sequence = np.array(clip.sequence, np.uint8)
+    return Heard(pcm, Sample(clip.utterance, clip.source, quantised, labels, sequence, ends))
 
 
 def stop_after(sample: Sample, words: int, rng: Random) -> Sample:
@@ -113,19 +140,27 @@ def frame_labels(clip: Clip, lead: float, frames: int) -> NDArray[np.uint8]:
     return labels
 
 
-def make_shard(path: Path, seed: str, cast: Cast, mix: Mix) -> None:
-    """Make one shard of CLIPS clips."""
+def make_shard(path: Path, seed: str, cast: Cast, clips: int = CLIPS) -> None:
+    """Make one shard of so many clips, and beside it a folder with their sounds."""
     torch.set_num_threads(1)
     rng = Random(seed)
     samples: list[Sample] = []
     recent: list[NDArray[np.float32]] = []
-    for _ in range(CLIPS):
+    path.with_suffix("").mkdir(exist_ok=True)
+    for index in range(clips):
         babble = np.concatenate(recent) if recent else np.zeros(RATE, np.float32)
-        clip = draw_clip(cast, mix, babble, rng)
-        samples.append(hear(clip, Channel(), babble, rng))
-        if clip.ends:
+        clip = draw_clip(cast, babble, rng)
+        heard = hear(clip, Channel(), babble, rng)
+        soundfile.write(sound_path(path, index), heard.pcm, RATE)
+        samples.append(heard.sample)
+        if clip.utterance.words:
             recent = [*recent[-5:], clip.samples]
     save_shard(path, samples)
+
+
+def sound_path(shard: Path, index: int) -> Path:
+    """Say where the sound of a shard's clip lies."""
+    return shard.with_suffix("") / f"{index:03}.flac"
 
 
 def save_shard(path: Path, samples: Sequence[Sample]) -> None:
@@ -151,15 +186,15 @@ def load_shard(path: Path) -> list[Sample]:
     at = [0, 0, 0]
     for (frames, phones), about in zip(lengths.tolist(), meta, strict=True):
         to = [at[0] + frames, at[1] + -(-frames // 2), at[2] + phones]
-        utterance = Utterance(about["kind"], about["words"], tuple(about["numbers"]))
+        utterance = Utterance(about["kind"], about["words"], tuple(about["numbers"]), about["value"])
         parts = (mel[at[0] : to[0]], labels[at[1] : to[1]], sequence[at[2] : to[2]])
         samples.append(Sample(utterance, about["source"], *parts, about["ends"]))
         at = to
     return samples
 
 
-def build_pool(folder: Path, shards: int = SHARDS) -> list[Path]:
-    """Make the shards that are missing, on all cores; gives the paths of all."""
+def build_pool(folder: Path, cast: Cast = TRAINED, shards: int = SHARDS, processes: int = 2) -> list[Path]:
+    """Make the shards that are missing; gives the paths of all."""
     for missing, what in ((flite_path() is None, "flite"), (not RECORDINGS.is_dir(), str(RECORDINGS))):
         if missing:
             print(
@@ -169,9 +204,8 @@ def build_pool(folder: Path, shards: int = SHARDS) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{index:03}.npz" for index in range(shards)]
     todo = [path for path in paths if not path.exists()]
-    with ProcessPoolExecutor(2, mp_context=get_context("spawn")) as workers:
-        mixes = {path: MIX if int(path.stem) < WORDS_FROM else WORDS for path in todo}
-        made = {workers.submit(make_shard, path, f"speech {path.stem}", TRAINED, mixes[path]): path for path in todo}
+    with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as workers:
+        made = {workers.submit(make_shard, path, f"speech {path.stem}", cast): path for path in todo}
         for future, path in made.items():
             future.result()
             print(f"speech {path.stem} of {shards}", flush=True)
@@ -182,7 +216,3 @@ def to_mel(sample: Sample) -> torch.Tensor:
     """Give the log-mel spectrogram, [frames, 80] float32; no value lies more than 2 below the highest, or below -1.5."""
     mel = torch.from_numpy(sample.mel).float() / 100 - 1
     return mel.masked_fill_(torch.from_numpy(sample.mel == 0), min(-1.0, max(-1.5, float(mel.max()) - 2)))
-
-
-if __name__ == "__main__":
-    build_pool(Path(sys.argv[1]))

@@ -1,73 +1,118 @@
-"""Stage 5: the language model, taught to read the adapter's rows as they are.
+"""Stage 5: the language model learns to read what the adapter gives for speech, and is frozen for good.
 
-What the encoder is unsure of comes out as something between two words. First the language model learns, from the right
-answers, to read such rows; then encoder and projector learn along with it. Every so many steps a step is text alone, so
-that typing still works.
+Imagined audio is made unsure by rules (`noise.py`); which words an adapter really takes for one another, and how it spreads
+a word over two slots, is learnt here from its rows for the pool's clips. Every third block of conversations is imagined
+still, so that what the pool has no clips of is not forgotten.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from random import Random
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from models.decoder import LanguageModel
-from models.demo.adapter import Hearing, align_loss, draw_clips, group, insert, slots
-from models.demo.conversation import converse, draw_opening
-from models.demo.language import LONG, loss, over_loss, pad_rows
+from models.demo.adapter import STOPPED, Hearing, place_sample, slots, stopped
+from models.demo.conversation import Mix, converse, draw_setting
+from models.demo.dialogues import SPOKEN, Clips, draw_clips
+from models.demo.encoder import collate
+from models.demo.language import LEARNT, NUMBERS, SORTED, Batches, Imagined, Part, Reader, pad_rows
 from models.demo.pool import Sample
-from models.demo.tokens import IGNORED, Chat, Row
-from models.demo.training import Run, train
+from models.demo.tokens import Chat, Row, typed_turn
+from models.demo.training import Run, mixed, train
+from models.demo.utterances import Utterance
 
-READING, READING_TEXT = 800, 2  # steps, and which of them are text alone: every second
-TOGETHER, TOGETHER_TEXT = 1700, 5
-WORDS_WEIGHT = 0.2  # of naming words and phones, against the answers
-
-
-def train_reading(folder: Path, pool: Sequence[Sample], hearing: Hearing, model: LanguageModel, chat: Chat) -> None:
-    """Run the stage in a build folder; changes the language model, then all."""
-    model.requires_grad_(requires_grad=True)
-    model.model.embed_tokens.requires_grad_(requires_grad=False)
-    hearing.requires_grad_(requires_grad=False)
-
-    def read(step: int) -> dict[str, Tensor]:
-        if step % READING_TEXT:
-            return loss(model, chat, LONG, step)
-        return _heard(pool, hearing, model, chat, f"reading {step // READING_TEXT}")
-
-    def hear(step: int) -> dict[str, Tensor]:
-        if step % TOGETHER_TEXT == 0:
-            return loss(model, chat, LONG, READING + step)
-        return _heard(pool, hearing, model, chat, f"together {step}")
-
-    train(Run(folder / "reading.pt", READING, muon=0.004, adamw=3e-4), model, read)
-    hearing.requires_grad_(requires_grad=True)
-    hearing.listener.audio_tower.embed_positions.requires_grad_(requires_grad=False)
-    train(Run(folder / "together.pt", TOGETHER, muon=0.004, adamw=2e-4), nn.ModuleList((model, hearing)), hear)
-    model.eval()
-    hearing.eval()
+READING = Part("reading", 8_400, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
+TOGETHER = 48  # clips that are heard at once
 
 
-def _heard(pool: Sequence[Sample], hearing: Hearing, model: LanguageModel, chat: Chat, seed: str) -> dict[str, Tensor]:
-    """Predict the answers of conversations made of one batch of clips."""
-    name, step = seed.split()
-    batch, rng = draw_clips(pool, int(step), name), Random(seed)
-    chosen = group(batch.samples, rng)
-    heard = [_conversation([batch.samples[index] for index in clips], chat, rng) for clips in chosen]
-    ids, labels = pad_rows(heard, chat.end)
-    with torch.autocast("cpu", torch.bfloat16):
-        encoded, rows = hearing(batch)
-        hidden = model(insert(model.embed(ids), heard, chosen, rows))
-        logits = model.head(hidden[:, :-1][labels[:, 1:] != IGNORED])
-        over = over_loss(hidden, heard, model, chat)
-        words = align_loss(rows, batch, model.model.embed_tokens.weight, chat) | hearing.listener.loss(encoded, batch)
-    answers = F.cross_entropy(logits.float(), labels[:, 1:][labels[:, 1:] != IGNORED])
-    return {"heard": answers, "heard over": over} | {name: WORDS_WEIGHT * value for name, value in words.items()}
+@dataclass(frozen=True, slots=True)
+class Read:
+    """A clip as the adapter hears it: [slots, text width], and the tokens that it was taught to give there."""
+
+    utterance: Utterance
+    tokens: list[int]
+    rows: Tensor
 
 
-def _conversation(samples: Sequence[Sample], chat: Chat, rng: Random) -> Row:
-    turns = converse([sample.utterance for sample in samples], rng)
-    audio = [[chat.audio] * slots(sample) for sample in samples]
-    return chat.row(turns, audio, [True] * len(turns), draw_opening(turns, rng))
+def hear_pool(folder: Path, pool: Sequence[Sample], hearing: Hearing, chat: Chat) -> list[Read]:
+    """Give what the adapter hears in each clip, some of them ended in a pause, every second one masked as in training."""
+    samples = []
+    for index, sample in enumerate(pool):
+        rng = Random(f"heard {index}")
+        samples.append(stopped(sample, rng) if rng.random() < STOPPED else sample)
+    samples.sort(key=lambda sample: len(sample.mel))
+    path = folder / "heard.pt"
+    if not path.exists():
+        torch.save(_hear(samples, hearing), path)
+    rows = torch.load(path, weights_only=True).split([slots(sample) for sample in samples])
+    return [
+        Read(sample.utterance, place_sample(sample, chat), of_clip)
+        for sample, of_clip in zip(samples, rows, strict=True)
+    ]
+
+
+@torch.no_grad()
+def _hear(samples: Sequence[Sample], hearing: Hearing) -> Tensor:
+    rows: list[Tensor] = []
+    for start in range(0, len(samples), TOGETHER):
+        together = samples[start : start + TOGETHER]
+        generator = torch.Generator().manual_seed(start) if start // TOGETHER % 2 else None
+        with mixed():
+            _, heard = hearing(collate(together, generator))
+        rows += [of_clip[: slots(sample)].bfloat16().cpu() for of_clip, sample in zip(heard, together, strict=True)]
+    return torch.cat(rows)
+
+
+def train_reading(
+    folder: Path, pool: Sequence[Sample], hearing: Hearing, language: LanguageModel, chat: Chat
+) -> LanguageModel:
+    """Run the stage in a build folder; the language model goes on from where it is, and needs no gradients afterwards."""
+    torch.manual_seed(3)
+    reader = Reader(language, chat)
+    language.requires_grad_(requires_grad=True).model.embed_tokens.requires_grad_(requires_grad=False)
+    clips = Clips(hear_pool(folder, pool, hearing, chat))
+    run = Run(folder / f"{READING.name}.pt", READING.steps, READING.muon, READING.adamw)
+    train(run, reader, Reading(reader, clips, chat))
+    return language.eval().requires_grad_(requires_grad=False)
+
+
+class Reading:
+    """The loss of a step: what was heard is to be answered, or, in every third block of steps, what is imagined."""
+
+    def __init__(self, reader: Reader, clips: Clips[Read], chat: Chat) -> None:
+        self._reader = reader
+        self._heard = Batches(READING, partial(draw_read, clips, chat), lambda drawn: len(drawn[0].ids))
+        self._imagined = Imagined(reader, READING)
+
+    def __call__(self, step: int) -> dict[str, Tensor]:
+        reader = self._reader
+        if step // SORTED % 3 == 2:
+            return self._imagined(step)
+        drawn = self._heard(step)
+        rows = [row for row, _ in drawn]
+        ids, labels = pad_rows(rows, reader.chat.end)
+        embedded = reader.model.embed(ids).clone()
+        for index, (row, heard) in enumerate(drawn):
+            for (start, end), clip in zip(row.spoken, heard, strict=True):
+                embedded[index, start:end] = clip.rows.to(embedded)
+        return reader.loss(rows, embedded, labels)
+
+
+def draw_read(clips: Clips[Read], chat: Chat, mix: Mix, count: int, rng: Random) -> tuple[Row, list[Read]]:
+    """Draw a conversation of the pool's clips, and those of them that are heard, not read."""
+    drawn, task = draw_clips(clips, mix, count, rng)
+    if not drawn:
+        return draw_read(clips, chat, mix, count, rng)
+    setting = draw_setting(task, [clip.utterance for clip in drawn], rng)
+    turns = converse([clip.utterance for clip in drawn], setting, rng)
+    spoken = [rng.random() < SPOKEN for _ in drawn]
+    users = [
+        clip.tokens if by_voice else typed_turn(turn, setting, chat, rng)
+        for clip, turn, by_voice in zip(drawn, turns, spoken, strict=True)
+    ]
+    heard = [clip for clip, by_voice in zip(drawn, spoken, strict=True) if by_voice]
+    return chat.row(turns, users, spoken, setting), heard

@@ -7,22 +7,23 @@ import re
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import numpy as np
 import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from models.demo import unknown
+from models.demo import rules, unknown
 from models.demo.augment import noise
-from models.demo.conversation import Utterance, spell
 from models.demo.espeak import Spoken, Voice, speak
 from models.demo.phones import SILENCE, UNLABELLED, from_arpabet, from_espeak
+from models.demo.utterances import Utterance, spell
 from models.demo.voices import ACCENTS, Cast
 from models.features import RATE
 
@@ -31,7 +32,8 @@ from models.features import RATE
 class Clip:
     """Clean speech. `phones` are (label, start in s) in order, empty where unknown; `ends` is when each word ends, in s.
 
-    `sequence` is the order of phones without silence: known also where their times are not; empty if nothing is known.
+    Of sounds that are no speech, `ends` lists moments at which they are heard. `sequence` is the order of phones without
+    silence: known also where their times are not; empty if nothing is known.
     """
 
     utterance: Utterance
@@ -44,7 +46,12 @@ class Clip:
 
 def by_espeak(utterance: Utterance, cast: Cast, rng: Random) -> Clip:
     """Speak with a random voice of the cast; formants are moved by resampling, 0.8 to 1.25."""
-    text = punctuated(utterance, rng)
+    borders = group_borders(utterance, rng)
+    clip = _by_espeak(utterance, punctuated(utterance, borders, rng), cast, rng)
+    return with_pauses(clip, {border: rng.uniform(0, 1.2) for border in borders if border < len(clip.ends)})
+
+
+def _by_espeak(utterance: Utterance, text: str, cast: Cast, rng: Random) -> Clip:
     variant = rng.choice(cast.variants)
     shift = min(1.25, max(0.8, rng.lognormvariate(0, 0.08)))
     rate = rng.randint(*rng.choice(cast.rates))
@@ -68,14 +75,40 @@ def _word_ends(text: str, spoken: Spoken) -> list[float]:
     return [min((t for t in (*times, *silent, over) if t > time), default=over) for time in times]
 
 
-def punctuated(utterance: Utterance, rng: Random) -> str:
-    """Add the punctuation that makes a synthesiser pause between digits and vary its melody."""
-    words = utterance.words
-    if utterance.kind == "digits" and rng.random() < 0.6:
+def group_borders(utterance: Utterance, rng: Random) -> list[int]:
+    """Draw after which words a caller may stop for a moment: between groups of digits. Empty for most utterances."""
+    digits = len(utterance.numbers)
+    if utterance.kind not in ("digits", "phone") or digits < 4 or rng.random() < 0.35:
+        return []
+    first = len(utterance.words.split()) - digits
+    size = 3 if utterance.kind == "phone" else rng.choice((2, 3, 3, 4))
+    return [first + at for at in range(0 if first else size, digits, size) if digits - at > 1]
+
+
+def punctuated(utterance: Utterance, borders: Sequence[int], rng: Random) -> str:
+    """Add the punctuation that makes a synthesiser pause after the words at `borders`, or between digits, and vary its melody."""
+    spoken = utterance.words.split()
+    if borders:
+        spoken = [word + "," if index + 1 in borders else word for index, word in enumerate(spoken)]
+    elif utterance.kind in ("digits", "phone") and rng.random() < 0.4:
         mark = rng.choice((",", ",", ".", "?"))
-        words = " ".join(w + mark if rng.random() < 0.8 else w for w in words.split())
-        words = words.removesuffix(mark)
-    return words + rng.choice(("", "", ".", "?", "!"))
+        spoken = [word + mark if word in rules.DIGITS and rng.random() < 0.8 else word for word in spoken]
+        spoken[-1] = spoken[-1].removesuffix(mark)
+    return " ".join(spoken) + rng.choice(("", "", ".", "?", "!"))
+
+
+def with_pauses(clip: Clip, pauses: Mapping[int, float]) -> Clip:
+    """Put silence, in seconds, after so many words of a clip."""
+    for words, seconds in sorted(pauses.items(), reverse=True):
+        at = clip.ends[words - 1]
+        place = round(at * RATE)
+        samples = np.insert(clip.samples, place, np.zeros(round(seconds * RATE), np.float32))
+        late = [(label, start + (seconds if start >= at else 0)) for label, start in clip.phones]
+        if clip.phones and seconds:
+            late = sorted([*late, (SILENCE, at)], key=lambda phone: phone[1])
+        ends = [end + (seconds if index >= words else 0) for index, end in enumerate(clip.ends)]
+        clip = replace(clip, samples=samples, phones=late, ends=ends)
+    return clip
 
 
 @cache
@@ -91,7 +124,7 @@ def by_flite(utterance: Utterance, cast: Cast, rng: Random) -> Clip | None:
     pitch = rng.uniform(80, 160) if voice != "slt" else rng.uniform(150, 230)
     settings = ("--setf", f"duration_stretch={rng.uniform(0.75, 1.4):.2f}", "--setf", f"int_f0_target_mean={pitch:.0f}")
     with tempfile.NamedTemporaryFile(suffix=".wav") as file:
-        command = [program, "-voice", voice, *settings, "-psdur", "-t", punctuated(utterance, rng), "-o", file.name]
+        command = [program, "-voice", voice, *settings, "-psdur", "-t", punctuated(utterance, [], rng), "-o", file.name]
         told = _run(command)
         samples, rate = soundfile.read(file.name, dtype="float32")
     shift = min(1.2, max(0.85, rng.lognormvariate(0, 0.06)))
@@ -124,27 +157,29 @@ def _run(command: Sequence[str]) -> str:
 
 def by_people(utterance: Utterance, recordings: Path, cast: Cast, rng: Random) -> Clip | None:
     """String together recordings of one speaker's digits, with gaps; None where there are no recordings."""
-    if not recordings.is_dir() or not utterance.numbers:
+    if not recordings.is_dir() or utterance.kind not in ("digits", "phone"):
         return None
+    said = Utterance("digits", spell(utterance.numbers), utterance.numbers)
     person, speed = rng.choice(cast.people), min(1.15, max(0.87, rng.lognormvariate(0, 0.06)))
-    gap = rng.choice((0.1, 0.25, 0.6))
+    gap, borders = rng.choice((0.1, 0.25, 0.6)), group_borders(said, rng)
     pieces: list[NDArray[np.float32]] = []
     ends: list[float] = []
     time = 0.0
-    for digit in utterance.numbers:
+    for digit in said.numbers:
         samples, rate = soundfile.read(recordings / f"{digit}_{person}_{rng.randrange(50)}.wav", dtype="float32")
         piece = soxr.resample(samples / max(np.abs(samples).max(), 1e-3), round(rate * speed), RATE, "MQ")
         pause = np.zeros(round(rng.uniform(0.03, gap) * RATE), np.float32)
         ends.append(time + len(piece) / RATE)
         time += (len(piece) + len(pause)) / RATE
         pieces += [piece, pause]
-    words = replace(utterance, words=spell(utterance.numbers))
-    sequence = [phone for word in words.words.split() for phone in _pronounce(word)]
-    return Clip(words, f"person {person}", np.concatenate(pieces[:-1]).astype(np.float32), [], sequence, ends)
+    sequence = [phone for word in said.words.split() for phone in pronounce(word)]
+    samples = np.concatenate(pieces[:-1]).astype(np.float32)
+    clip = Clip(said, f"person {person}", samples, [], sequence, ends)
+    return with_pauses(clip, {border: rng.uniform(0.1, 1.1) for border in borders})
 
 
 @cache
-def _pronounce(word: str) -> tuple[int, ...]:
+def pronounce(word: str) -> tuple[int, ...]:
     return tuple(_sequence([(from_espeak(name), start) for name, start in speak(word, Voice("en-us")).phones]))
 
 
@@ -152,28 +187,53 @@ def foreign(rng: Random, cast: Cast) -> Clip:
     """Speak another language."""
     language = rng.choice(list(unknown.FOREIGN))
     variant = rng.choice(cast.variants)
-    voice = Voice(
-        language + (f"+{variant}" if variant else ""), rng.randint(*rng.choice(cast.rates)), rng.randint(20, 85)
-    )
-    spoken = speak(rng.choice(unknown.FOREIGN[language]), voice)
+    name = language + (f"+{variant}" if variant else "")
+    text = rng.choice(unknown.FOREIGN[language])
+    spoken = speak(text, Voice(name, rng.randint(*rng.choice(cast.rates)), rng.randint(20, 85)))
     samples = soxr.resample(spoken.samples, spoken.rate, RATE, "MQ")
-    return Clip(Utterance("unclear", ""), f"foreign {voice.name}", samples, [], [], [])
+    return Clip(Utterance("foreign", ""), f"foreign {name}", samples, [], [], _word_ends(text, spoken))
 
 
-def no_speech(babble: NDArray[np.float32], rng: Random) -> Clip:
-    """Give silence, a noise that may come and go, or several people talking over one another."""
+def no_speech(babble: NDArray[np.float32], cast: Cast, rng: Random) -> Clip:
+    """Give silence, a noise that may come and go, several people at once, a cough, or a sound that says nothing."""
+    kind = rng.choice(("silence", "silence", "noise", "noise", "babble", "cough", "backchannel", "backchannel"))
     count = round(rng.uniform(0.4, 3.0) * RATE)
-    nothing, kind = Utterance("unclear", ""), rng.choice(("silence", "noise", "noise", "babble"))
+    samples: NDArray[np.floating[Any]]
     match kind:
         case "silence":
-            return Clip(nothing, kind, np.zeros(count, np.float32), [(SILENCE, 0.0)], [], [])
+            return Clip(Utterance(kind, ""), kind, np.zeros(count, np.float32), [(SILENCE, 0.0)], [], [])
         case "noise":
             loudness = np.interp(np.arange(count), np.linspace(0, count, 8), [rng.random() ** 2 for _ in range(8)])
             samples = noise(count, None, np.random.default_rng(rng.getrandbits(32))) * loudness
-            return Clip(nothing, kind, samples.astype(np.float32), [(SILENCE, 0.0)], [], [])
+        case "cough":
+            samples = _cough(np.random.default_rng(rng.getrandbits(32)))
+        case "backchannel":
+            said = _by_espeak(Utterance("noise", ""), rng.choice(unknown.BACKCHANNELS), cast, rng)
+            return replace(said, source=f"backchannel {said.source}", sequence=[], ends=_moments(said.samples))
         case _:
             layers = [np.resize(np.roll(babble, rng.randrange(len(babble))), count) for _ in range(rng.randint(3, 6))]
-            return Clip(nothing, kind, np.sum(layers, axis=0).astype(np.float32), [], [], [])
+            samples = np.sum(layers, axis=0)
+    phones = [] if kind == "babble" else [(SILENCE, 0.0)]
+    return Clip(Utterance("noise", ""), kind, samples.astype(np.float32), phones, [], _moments(samples))
+
+
+def _cough(rng: np.random.Generator) -> NDArray[np.float32]:
+    """Give one to three bursts of noise that rise at once and die away, the first the loudest."""
+    bursts = list[NDArray[np.float32]]()
+    for loudness in rng.uniform(0.4, 1, rng.integers(1, 4)):
+        count = int(rng.uniform(0.08, 0.3) * RATE)
+        time = np.arange(count) / count
+        hiss = np.convolve(rng.standard_normal(count), np.hanning(int(rng.integers(3, 24))), "same")
+        bursts.append((loudness * hiss * np.minimum(1, 20 * time) * np.exp(-5 * time)).astype(np.float32))
+        bursts.append(np.zeros(int(rng.uniform(0.05, 0.3) * RATE), np.float32))
+    return np.concatenate(bursts[:-1])
+
+
+def _moments(samples: NDArray[np.floating[Any]], step: float = 0.16) -> list[float]:
+    """List the moments, `step` seconds apart, at which a sound is loud."""
+    size = round(step * RATE)
+    level = [float(np.sqrt(np.square(samples[at : at + size]).mean())) for at in range(0, len(samples), size)]
+    return [(index + 0.5) * step for index, of_part in enumerate(level) if of_part > 0.2 * max(level)]
 
 
 def _sequence(phones: Sequence[tuple[int, float]]) -> list[int]:

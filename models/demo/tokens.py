@@ -1,21 +1,33 @@
 """Words to tokens: the demo model's tokenizer, its chat template, and conversations as rows for training.
 
 A spoken turn stands in the prompt as one position per 160 ms of audio. In text-only training those positions hold what
-the adapter will later be taught to give there: the token of a word at the position where the word ends,
-`<|pause|>` at all others, `<|word|>` for a word that has no token of its own.
+the adapter will later be taught to give there: the token of a word at the position where the word ends, `<|pause|>` at
+all others, `<|word|>` for a word that has no token of its own, `<|noise|>` for a sound that is no speech.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
 from random import Random
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
 
-from models.demo import rules, unknown
-from models.demo.conversation import FIXED, INTERRUPTED, Turn, draw_opening, draw_utterance, typed
+from models.demo import functions, rules, unknown
+from models.demo.conversation import (
+    INTERRUPTED,
+    NOT_UNDERSTOOD,
+    TALK,
+    TRANSCRIBE,
+    Mix,
+    Setting,
+    Turn,
+    draw_conversation,
+)
+from models.demo.phrases import PHRASES
+from models.demo.utterances import FIXED, WORDLESS, Utterance, draw_utterance, typed
 
-VOCABULARY = 1408
+VOCABULARY = 2560
 SPECIALS = (
     "<|begin_of_text|>",
     "<|end_of_text|>",
@@ -27,20 +39,50 @@ SPECIALS = (
     "<|audio|>",
     "<|pause|>",
     "<|word|>",
+    "<|noise|>",
 )
-TEMPLATE = (  # Llama 3's form, without its dates
-    "{{ bos_token }}{% for message in messages %}"
-    "{{ '<|start_header_id|>' + message['role'] + '<|end_header_id|>\\n\\n' + message['content'] | trim + '<|eot_id|>' }}"
-    "{% endfor %}{% if add_generation_prompt %}"
-    "{{ '<|start_header_id|>assistant<|end_header_id|>\\n\\n' }}{% endif %}"
-)
+OFFERED = "Functions: {}"  # in the system message
+TEMPLATE = """\
+{%- set system = messages[0].content | trim if messages and messages[0].role == 'system' else '' -%}
+{%- set header = '<|start_header_id|>' -%}
+{%- set after = '<|end_header_id|>\\n\\n' -%}
+{{- bos_token -}}
+{%- if tools -%}
+{%- set offered = namespace(text='') -%}
+{%- for tool in tools -%}
+{%- set function = tool.function if tool.function is defined else tool -%}
+{%- set names = ((function.parameters or {}).properties or {}) | list | join(', ') -%}
+{%- set offered.text = offered.text + (', ' if offered.text else '') + function.name + '(' + names + ')' -%}
+{%- endfor -%}
+{%- set system = 'Functions: ' + offered.text + ('\\n\\n' + system if system else '') -%}
+{%- endif -%}
+{%- if system -%}
+{{- header + 'system' + after + system + '<|eot_id|>' -}}
+{%- endif -%}
+{%- for message in messages if message.role != 'system' -%}
+{%- if message.tool_calls -%}
+{%- for call in message.tool_calls -%}
+{{- header + 'assistant' + after + '{"name": "' + call.function.name + '", "parameters": ' -}}
+{{- call.function.arguments | tojson + '}<|eot_id|>' -}}
+{%- endfor -%}
+{%- else -%}
+{{- header + ('ipython' if message.role == 'tool' else message.role) + after -}}
+{{- message.content | trim + '<|eot_id|>' -}}
+{%- endif -%}
+{%- endfor -%}
+{%- if add_generation_prompt -%}
+{{- header + 'assistant' + after -}}
+{%- endif -%}
+"""
 IGNORED = -100  # label of positions that are not answers
+PLACES = 16  # digits or words that are counted at most
+NOISE_READ = f"Answer with exactly {rules.NOISE} and with nothing else."  # what `models train` has the teacher read
 
 
 def train_tokenizer(seed: int = 0) -> Tokenizer:
     """Train a byte-level BPE on the dialogue, so that every word of its wordings and answers becomes one token."""
     tokenizer = Tokenizer(models.BPE())
-    split = pre_tokenizers.Split(Regex(r"\n+| ?[A-Za-z']+| ?\d| ?[^\sA-Za-z\d]+|\s"), "isolated")
+    split = pre_tokenizers.Split(Regex(r"\n+| ?[A-Za-z'À-ÿ]+| ?\d| ?[^\sA-Za-zÀ-ÿ\d]+|\s"), "isolated")
     tokenizer.pre_tokenizer = pre_tokenizers.Sequence(
         [split, pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)]
     )
@@ -55,25 +97,47 @@ def train_tokenizer(seed: int = 0) -> Tokenizer:
     return tokenizer
 
 
-def _corpus(rng: Random) -> Iterator[str]:
+def spoken_words() -> list[str]:
+    """Give every word that a caller may say, in alphabetical order."""
     patterns = [ask for kind in FIXED.values() for ask in kind.asks]
-    patterns += (
-        *rules.DIGIT_ASKS,
-        *rules.SUM_ASKS,
-        *rules.REPEAT_ASKS,
-        *rules.RECALL_ASKS,
-        *rules.PREFIXES,
-    )
-    heard = sorted({f" {word}" for pattern in patterns for word in re.findall(r"[a-z']+", pattern)})
+    patterns += [ask for asks in functions.ASKS.values() for ask in asks]
+    patterns += (*rules.DIGIT_ASKS, *rules.PHONE_ASKS, *rules.CORRECTION_ASKS, *rules.SUM_ASKS, *rules.DIFFERENCE_ASKS)
+    patterns += (*rules.REPEAT_ASKS, *rules.RECALL_ASKS, *rules.PREFIXES, *rules.NUMBERS, *rules.PLACES)
+    patterns += (*functions.ROOMS, *PHRASES, *unknown.SENTENCES, *unknown.NOUNS, *unknown.VERBS)
+    patterns += (*unknown.ADJECTIVES, *unknown.NAMES, *unknown.PLACES, *unknown.COMMON, "on", "off")
+    plain = " ".join(re.sub(r"\{\w+\}s?", " ", pattern) for pattern in patterns)
+    return sorted(set(re.findall(r"[a-z']+", plain)))
+
+
+def _corpus(rng: Random) -> Iterator[str]:
+    """Give texts in which a word is as frequent as it is worth a token of its own."""
+    heard = [f" {word}" for word in spoken_words()]
     numbers = [f"{before}{word}" for word in rules.NUMBERS for before in (" ", "\n")]
     said = [text for kind in FIXED.values() for text in (kind.answer, kind.recall)]
-    said += (rules.UNCLEAR, rules.UNCLEAR_RECALL, rules.REPEAT, rules.REPEAT_FIRST, rules.REPEAT_RECALL)
-    said += (rules.RECALL_FIRST, rules.RECALL_RECALL, "system\nuser\nassistant\n\n", f"a{INTERRUPTED}")
-    for _ in range(100):
+    said += [value for name, value in vars(rules).items() if name.isupper() and isinstance(value, str)]
+    said += [*functions.RECALLS.values(), functions.MISSING, functions.FAILED, functions.DONE, *NOT_UNDERSTOOD]
+    said += ["system\nuser\nassistant\nipython\n\n", f"a{INTERRUPTED}", NOISE_READ]
+    said += [text for translated in PHRASES.values() for text in translated.values()]
+    for _ in range(300):
         yield from (*heard, *numbers, *(number.title() for number in numbers))
+    for _ in range(50):
         yield from said
-    for _ in range(500):
-        yield " " + draw_utterance("unclear", rng).words
+    for _ in range(2000):
+        turns, setting = draw_conversation(Mix(), 1, rng)
+        yield from (text for _, text in opening(setting))
+        yield from (setting.before, turns[0].call, turns[0].result, turns[0].answer)
+        yield typed(draw_utterance("unclear", rng), rng)
+
+
+def opening(setting: Setting) -> list[tuple[str, str]]:
+    """Give the messages before the caller's first words as the chat template writes them, offered functions included."""
+    messages = list(setting.opening)
+    if setting.functions:
+        listed = ", ".join(f"{function.name}({', '.join(function.parameters)})" for function in setting.functions)
+        system = [text for role, text in messages if role == "system"]
+        messages = [message for message in messages if message[0] != "system"]
+        messages.insert(0, ("system", "\n\n".join([OFFERED.format(listed), *system])))
+    return messages
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +145,7 @@ class Row:
     """One conversation as tokens. `labels` holds the answers' tokens and IGNORED; `spoken` lists [start, end) of audio.
 
     `places` says at a digit of the caller which one of the string it is (from 0), and just before a digit of the
-    answer which one comes now; IGNORED elsewhere. `over` says of the last position of a spoken turn whether the caller
+    answer which one comes now; of what is written down it counts all words; IGNORED elsewhere. `over` says of the last position of a spoken turn whether the caller
     has finished.
     """
 
@@ -99,8 +163,9 @@ class Chat:
         self.tokenizer = tokenizer
         ids = {token.content: index for index, token in tokenizer.get_added_tokens_decoder().items()}
         self.begin, self.end, self.audio = ids["<|begin_of_text|>"], ids["<|eot_id|>"], ids["<|audio|>"]
-        self.pause, self.unknown_word = ids["<|pause|>"], ids["<|word|>"]
+        self.pause, self.unknown_word, self.noise = ids["<|pause|>"], ids["<|word|>"], ids["<|noise|>"]
         digits = {*rules.DIGITS, *"0123456789"}
+        self.words = {index for token, index in tokenizer.get_vocab().items() if token.startswith("Ġ")}
         self.digits = {index for word, index in tokenizer.get_vocab().items() if word.lstrip("Ġ").lower() in digits}
 
     def encode(self, text: str) -> list[int]:
@@ -112,42 +177,69 @@ class Chat:
         ids = self.encode(f" {word}")
         return ids[0] if len(ids) == 1 else self.unknown_word
 
-    def message(self, role: str, content: list[int]) -> list[int]:
-        return [*self.encode(f"<|start_header_id|>{role}<|end_header_id|>\n\n"), *content, self.end]
+    def head(self, role: str, text: str = "") -> list[int]:
+        """Begin a message."""
+        return self.encode(f"<|start_header_id|>{role}<|end_header_id|>\n\n{text}")
 
-    def row(
-        self,
-        turns: Sequence[Turn],
-        users: Sequence[list[int]],
-        spoken: Sequence[bool],
-        opening: Sequence[tuple[str, str]] = (),
-    ) -> Row:
+    def row(self, turns: Sequence[Turn], users: Sequence[list[int]], spoken: Sequence[bool], setting: Setting) -> Row:
         """Join turns whose user parts are given as tokens; only answers that were not interrupted are labels."""
-        ids, labels, spans = [self.begin], [IGNORED], list[tuple[int, int]]()
-        places, over = dict[int, int](), list[tuple[int, bool]]()
-        for role, text in opening:
-            ids += self.message(role, self.encode(text))
+        row = _Writer(self)
+        for role, text in opening(setting):
+            row.add([*self.head(role, text), self.end])
         for turn, user, is_audio in zip(turns, users, spoken, strict=True):
-            ids += self.message("user", user)
-            if is_audio:
-                spans.append((len(ids) - 1 - len(user), len(ids) - 1))
-                over += [(len(ids) - 2, turn.over)] if turn.utterance.words else []
-            if not turn.over:
-                labels += [IGNORED] * (len(ids) - len(labels))
-                break
-            reply = self.message("assistant", self.encode(turn.said))
-            head = len(reply) - 1 - len(self.encode(turn.said))
-            labels += [IGNORED] * (len(ids) - len(labels) + head)
-            labels += [IGNORED] * (len(reply) - head) if turn.heard is not None else reply[head:]
-            if turn.utterance.kind == "digits":
-                asked = range(len(ids) - 1 - len(user), len(ids) - 1)
-                places |= self._places([(at, ids[at]) for at in asked])
-                places |= self._places([(len(ids) + at - 1, reply[at]) for at in range(head, len(reply))])
-            ids += reply
-        return Row(ids, labels, spans, [places.get(at, IGNORED) for at in range(len(ids))], over)
+            row.turn(turn, user, is_audio, setting)
+        return row.finish()
 
-    def _places(self, tokens: Sequence[tuple[int, int]]) -> dict[int, int]:
-        return {at: place for place, at in enumerate(at for at, token in tokens if token in self.digits)}
+
+class _Writer:
+    """A row that is being written."""
+
+    def __init__(self, chat: Chat) -> None:
+        self._chat = chat
+        self._ids, self._labels = [chat.begin], [IGNORED]
+        self._spoken, self._over = list[tuple[int, int]](), list[tuple[int, bool]]()
+        self._places = dict[int, int]()
+
+    def add(self, ids: Sequence[int], labelled: bool = False) -> range:
+        """Add tokens; gives their positions."""
+        start = len(self._ids)
+        self._ids += ids
+        self._labels += ids if labelled else [IGNORED] * len(ids)
+        return range(start, len(self._ids))
+
+    def turn(self, turn: Turn, user: list[int], is_audio: bool, setting: Setting) -> None:
+        chat, utterance = self._chat, turn.utterance
+        self.add(chat.head("user", setting.before))
+        at = self.add(user)
+        if is_audio and user:
+            self._spoken.append((at.start, at.stop))
+            self._over += [(at.stop - 1, utterance.over)] if utterance.words else []
+        self.add([chat.end])
+        counted = self._counted(utterance, setting)
+        first = () if is_audio or counted is not chat.words else (at.start,)  # of what is typed no space tells it
+        self._count(sorted({*first, *(position for position in at if self._ids[position] in counted)}))
+        if not utterance.over and utterance.kind != "phone":
+            return
+        if turn.call:
+            self.add(chat.head("assistant"))
+            self.add([*chat.encode(turn.call), chat.end], labelled=True)
+            self.add([*chat.head("ipython", turn.result), chat.end])
+        self.add(chat.head("assistant"))
+        answer = self.add([*chat.encode(turn.said), chat.end], labelled=turn.heard is None)
+        self._count(position - 1 for position in answer if self._ids[position] in counted)
+
+    def finish(self) -> Row:
+        places = [self._places.get(at, IGNORED) for at in range(len(self._ids))]
+        return Row(self._ids, self._labels, self._spoken, places, self._over)
+
+    def _counted(self, utterance: Utterance, setting: Setting) -> AbstractSet[int]:
+        """Say which tokens are counted."""
+        if setting.task == TRANSCRIBE and utterance.words:
+            return self._chat.words
+        return self._chat.digits if utterance.kind in ("digits", "phone", "correction") else frozenset()
+
+    def _count(self, positions: Iterable[int]) -> None:
+        self._places |= dict(zip(positions, range(PLACES), strict=False))
 
 
 def place_words(tokens: Sequence[int], ends: Sequence[float], slots: int, pause: int) -> list[int]:
@@ -166,32 +258,50 @@ def place_words(tokens: Sequence[int], ends: Sequence[float], slots: int, pause:
     return placed
 
 
-def imagine_audio(words: str, chat: Chat, rng: Random) -> list[int]:
-    """Lay words out in slots as if they had been spoken, at a random pace, with random pauses and misheard words."""
+def imagine_audio(utterance: Utterance, chat: Chat, rng: Random) -> list[int]:
+    """Lay an utterance out in slots as if it had been spoken, at a random pace, with random pauses."""
+    if utterance.kind in WORDLESS:
+        return _imagine_sound(utterance.kind, chat, rng)
     pace, gaps = rng.uniform(1.2, 3.2), rng.choice((0.0, 0.1, 0.4))
-    time, ends, tokens = rng.uniform(0.5, 6), [], []
-    spoken = words.split()
-    for word in spoken:
-        time += pace * (0.45 + 0.13 * len(word)) * rng.uniform(0.8, 1.25) + (
-            rng.uniform(0, 5) if rng.random() < gaps else 0
-        )
+    grouped = rng.choice((0.0, 0.0, 0.8)) if utterance.kind in ("phone", "digits") else 0.0
+    time, ends, words = rng.uniform(0.5, 6), [], utterance.words.split()
+    for index, word in enumerate(words):
+        time += pace * (0.45 + 0.13 * len(word)) * rng.uniform(0.8, 1.25)
+        time += rng.uniform(0, 5) if rng.random() < gaps else 0
         ends.append(time)
-        tokens.append(_misheard(word, chat, rng) if len(spoken) > 2 else chat.word(word))
-    return place_words(tokens, ends, int(time + rng.uniform(1, 6)), chat.pause)
+        place = index + 1 - len(words) + len(utterance.numbers)  # within the digits
+        time += rng.uniform(1, 7) if place > 0 and place % 3 == 0 and rng.random() < grouped else 0
+    return place_words([chat.word(word) for word in words], ends, int(time + rng.uniform(1, 6)), chat.pause)
 
 
-def _misheard(word: str, chat: Chat, rng: Random) -> int:
-    """Give a word's token, now and then a wrong one; never for numbers, whose answers would then be wrong."""
-    if word in rules.NUMBERS or rng.random() > 0.08:
-        return chat.word(word)
-    return rng.choice((chat.pause, chat.unknown_word, chat.word(rng.choice(unknown.VERBS))))
+def _imagine_sound(kind: str, chat: Chat, rng: Random) -> list[int]:
+    slots = [chat.pause] * rng.randint(3, 24)
+    if kind != "silence":
+        start = rng.randrange(len(slots))
+        sounds = range(start, rng.randint(start + 1, len(slots)))
+        dense = rng.uniform(0.5, 1) if kind == "noise" else rng.uniform(0.15, 0.6)
+        chosen = {start, *(at for at in sounds if rng.random() < dense)}
+        for at in chosen:
+            slots[at] = chat.noise if kind == "noise" else chat.unknown_word
+            if rng.random() < 0.15:
+                misheard = chat.word(rng.choice((*unknown.NOUNS, *unknown.COMMON)))
+                slots[at] = slots[at] if at == start else misheard
+    return slots
 
 
-def text_row(turns: Sequence[Turn], chat: Chat, rng: Random, spoken_share: float = 0.75) -> Row:
+def text_row(turns: Sequence[Turn], setting: Setting, chat: Chat, rng: Random, spoken_share: float = 0.75) -> Row:
     """Write a conversation for text-only training: most user turns laid out as audio, the others typed."""
-    spoken = [rng.random() < spoken_share or not turn.over for turn in turns]
-    users = []
-    for turn, is_audio in zip(turns, spoken, strict=True):
-        words = turn.utterance.words
-        users.append(imagine_audio(words, chat, rng) if is_audio else chat.encode(typed(words, rng)))
-    return chat.row(turns, users, spoken, draw_opening(turns, rng))
+    spoken, users = [], []
+    for turn in turns:
+        by_voice = rng.random() < spoken_share
+        spoken.append(by_voice)
+        users.append(imagine_audio(turn.utterance, chat, rng) if by_voice else typed_turn(turn, setting, chat, rng))
+    return chat.row(turns, users, spoken, setting)
+
+
+def typed_turn(turn: Turn, setting: Setting, chat: Chat, rng: Random) -> list[int]:
+    """Write what was said as somebody would type it, or, where it is to be written down or translated, as it was said."""
+    utterance = turn.utterance
+    if utterance.kind in WORDLESS:
+        return chat.encode("" if utterance.kind == "silence" else NOISE_READ)
+    return chat.encode(typed(utterance, rng) if setting.task == TALK else utterance.words)

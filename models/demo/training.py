@@ -4,8 +4,10 @@ A step's data is drawn from the seed and the step's number alone, so a run that 
 continues as if it had not stopped.
 """
 
+import ctypes
 import math
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from time import perf_counter
@@ -16,6 +18,7 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 50  # steps
+LONG = 256  # positions
 
 
 class Muon(torch.optim.Optimizer):
@@ -60,18 +63,37 @@ class Run:
     warm_up: int = 50
 
 
+def device() -> torch.device:
+    """Where to train: on a GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+
+
+def mixed() -> torch.autocast:
+    """Compute in bfloat16 what bears it."""
+    return torch.autocast(device().type, torch.bfloat16)
+
+
+def attention(longest: int = 0) -> AbstractContextManager[None]:
+    """Choose the kernel for sequences up to a length: on a CPU the fused one's backward pass takes twice as long for short ones, half as long for long ones."""
+    if device().type != "cpu":
+        return nullcontext()
+    return sdpa_kernel(SDPBackend.FLASH_ATTENTION if longest > LONG else SDPBackend.MATH)
+
+
 def train(run: Run, module: nn.Module, loss: Callable[[int], dict[str, Tensor]]) -> None:
     """Train all of a module's parameters that need gradients; `loss(step)` gives named terms whose sum is minimised.
 
-    The state is saved about every minute and removed by nobody: a finished run returns at once with its result.
+    The module is moved to `device`. The state is saved about every minute and removed by nobody: a finished run
+    returns at once with its result.
     """
+    module.to(device())
     optimisers = _optimisers(run, module)
     start = _resume(run, module, optimisers)
     begun = saved = perf_counter()
     means: dict[str, float] = {}
     for step in range(start, run.steps):
         rate = _schedule(step, run)
-        with sdpa_kernel(SDPBackend.MATH):  # on a CPU the fused kernel's backward pass takes twice as long
+        with attention():
             terms = loss(step)
             torch.stack(list(terms.values())).sum().backward()  # type: ignore[no-untyped-call]
         nn.utils.clip_grad_norm_([p for p in module.parameters() if p.requires_grad], 1.0)
@@ -87,6 +109,7 @@ def train(run: Run, module: nn.Module, loss: Callable[[int], dict[str, Tensor]])
             print(f"{run.state.stem} step {step}/{run.steps} {told} ({perf_counter() - begun:.0f} s)", flush=True)
         if perf_counter() - saved > SAVE_EVERY_S or step == run.steps - 1:
             _save(run, module, optimisers, step + 1)
+            _give_back_memory()
             saved = perf_counter()
 
 
@@ -115,7 +138,7 @@ def _schedule(step: int, run: Run) -> float:
 def _resume(run: Run, module: nn.Module, optimisers: list[torch.optim.Optimizer]) -> int:
     if not run.state.exists():
         return 0
-    state = torch.load(run.state, weights_only=True)
+    state = torch.load(run.state, map_location=device(), weights_only=True)
     module.load_state_dict(state["module"])
     for optimiser, saved in zip(optimisers, state["optimisers"], strict=True):
         optimiser.load_state_dict(saved)
@@ -128,3 +151,9 @@ def _save(run: Run, module: nn.Module, optimisers: list[torch.optim.Optimizer], 
     partial = run.state.with_suffix(".partial")
     torch.save(state, partial)
     partial.replace(run.state)
+
+
+def _give_back_memory() -> None:
+    """Return freed memory to the system: after batches of many sizes glibc holds gaps of gigabytes."""
+    with suppress(OSError, AttributeError):  # another C library
+        ctypes.CDLL("libc.so.6").malloc_trim(0)

@@ -23,7 +23,7 @@ NOUNS = _words("""
     tennis movie newspaper letter package camera television battery engine bicycle airplane tractor hammer
     ladder bucket blanket pillow jacket trousers button pocket wallet umbrella hospital medicine headache
     shoulder finger elbow history science chemistry university library museum government election economy
-    company factory office meeting calendar birthday wedding holiday alarm light lamp door heating radio train
+    company factory office meeting calendar birthday wedding holiday alarm door heating radio train
     bus taxi traffic street address password email message phone contact picture recipe kilometer planet star
     galaxy atom language grammar capital population temperature
 """)
@@ -45,6 +45,19 @@ PLACES = _words("""
     paris london berlin madrid rome vienna tokyo china india brazil canada mexico egypt africa europe america
     australia russia sweden norway poland chicago boston texas california
 """)
+COMMON = _words("""
+    all also always because before best big black blue book brown but by car cat child children city clock cold
+    color come country day dog drink early easy eat end evening every eye face far fast father few find fire first
+    fish five floor flower food foot friend from fruit full game girl give glass go gold grass green group grow
+    half hand hard head heart high home horse hot hour house ice idea if into keep keeps king know land large last
+    late laugh leaf left leg life line little live long look love low man many map may milk minute moon more
+    morning most much name near never new next night north nothing number often old on only or other our out over
+    page paper part people person pink place plane plant play point quick rest rich right ring road rock roof
+    run same sand school sea second see seven ship shoe short side silver sing sister sit sleep slow small soft
+    some song soon south star still stone strong such sun sweet swim talk tall ten their then thing think three
+    through time tree two under very voice walk wall war warm water way week west when which white wind wine wood
+    word work world write year yellow yes young boats brother bring thirty forty fifty hundred thousand
+""")
 
 SENTENCES = (
     "what is the (capital|population|temperature|history|price|size) of {place}",
@@ -57,7 +70,7 @@ SENTENCES = (
     "why (is|was) the {noun} {adjective}",
     "how (do|can|should) i {verb} (a|the|my) {noun}",
     "how (far|high|old|deep|heavy|expensive) is the {noun}",
-    "how many {noun}s are (there in|in) {place}",
+    "how much {noun} is there in {place}",
     "(can|could|would) you {verb} (the|a|my) {noun}( in {place}| for {name}|)",
     "(please |){verb} (the|a|my|that) ({adjective} |){noun}",
     "{verb} the {noun} (and|then) {verb} the {noun}",
@@ -70,19 +83,16 @@ SENTENCES = (
     "the {noun} and the {noun} (are|were) {adjective}",
     "{name} (will|would|did|wants to) {verb} the {noun}",
     "{name} and {name} (live|work|met) in {place}",
-    "do you (like|have|want|eat|sell) (the |){adjective} {noun}s",
+    "do you (like|have|want|eat|sell) (the|a) {adjective} {noun}",
     "(is|was) the {noun} {adjective}",
     "remind me to {verb} the {noun}( tomorrow| tonight| on monday|)",
     "set (a|the|my) {noun}( for tomorrow|)",
     "turn (on|off) the {noun}( please|)",
-    "what (time|day|date) is it( today| now|)",
-    "what is the (time|date|weather|news|day)( today| now| in {place}|)",
+    "what is the (weather|news)( today| now| in {place}|)",
     "(will it|is it going to|does it) (rain|snow)( today| tomorrow| in {place}|)",
-    "{noun} {noun} {noun}",
     "{adjective} {noun}",
-    "{noun}",
     "{verb} {noun}",
-    "in {place} the {noun}s {verb} {adjective} {noun}s",
+    "in {place} every {noun} is {adjective}",
     "there (is|was) (a|no) {noun} in the {noun}",
     "we (went|are going|will go) to {place} with {name}",
     "she (said|thinks|knows) that the {noun} is {adjective}",
@@ -173,6 +183,8 @@ FOREIGN = {  # espeak-ng voice: sentences
         Kissa nukkuu tuolilla.
     """),
 }
+
+BACKCHANNELS = ("mm hm", "mhm", "uh huh", "hmm", "mm", "ahem", "er", "ah", "huh")  # sounds that say nothing
 
 GREETINGS = (  # what an agent may say before its caller has said anything
     "Hello! I am Parley. How can I help you?",

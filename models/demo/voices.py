@@ -1,6 +1,6 @@
 """Who speaks in training and who only in the evaluation, as data."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")
 
@@ -87,9 +87,16 @@ TRAINED = Cast(
     flite=("slt", "awb", "kal", "kal16"),
     people=("george", "nicolas", "yweweler"),
 )
+PEOPLE = ("george", "jackson", "nicolas", "yweweler")
 HELD_OUT = Cast(
     variants=("m4", "m7", "f4", "Annie", "Andrea", "Michael", "linda", "david", "pablo", "klatt3", "announcer"),
     rates=((145, 150), (185, 190)),
     flite=("rms",),
     people=("jackson",),
 )
+
+
+def hold_out(person: str) -> tuple[Cast, Cast]:
+    """Give who is trained on and who only evaluated, with another of the four people held out."""
+    others = tuple(other for other in PEOPLE if other != person)
+    return replace(TRAINED, people=others), replace(HELD_OUT, people=(person,))

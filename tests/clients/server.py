@@ -1,6 +1,6 @@
 """`python -m tests.clients.server`: Parley as it ships on a free port, for clients that are given its address; ends with its standard input.
 
-The demo checkpoint never learnt to call functions, nor to write down what it hears. So that clients are seen to run their functions and
+The demo checkpoint calls few functions, and writes down only the words that it knows. So that clients are seen to run any function and
 to show transcripts, these alone are scripted: the call that answers the typed question for the time, where functions are offered, the
 answer to its result, and what the caller is said to have said. All questions are heard and answered by the checkpoint.
 """

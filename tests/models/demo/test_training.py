@@ -1,5 +1,6 @@
 """The demo recipe's speech and training: labels, the channel, losses, the optimiser, resuming; seconds of work."""
 
+from dataclasses import replace
 from pathlib import Path
 from random import Random
 
@@ -9,15 +10,15 @@ import torch
 from torch import nn
 
 from models.demo import augment
-from models.demo.adapter import align_loss, insert, slots
-from models.demo.conversation import Utterance, converse
-from models.demo.encoder import BATCH, Listener, collate, draw_batch, sinusoids
+from models.demo.adapter import align_loss, place_sample, slots
+from models.demo.encoder import BATCH, BLOCK, Listener, collate, draw_batch, sinusoids
 from models.demo.evaluate import table
 from models.demo.phones import PHONES, SILENCE, UNLABELLED, from_arpabet, from_espeak
-from models.demo.pool import Sample, frame_labels, hear, load_shard, save_shard
-from models.demo.speech import Clip, by_espeak, by_people
+from models.demo.pool import Sample, frame_labels, hear, load_shard, save_shard, stop_after
+from models.demo.speech import Clip, by_espeak, by_people, group_borders, no_speech, punctuated, with_pauses
 from models.demo.tokens import Chat, train_tokenizer
-from models.demo.training import Run, orthogonal, train
+from models.demo.training import Run, device, orthogonal, train
+from models.demo.utterances import Utterance
 from models.demo.voices import HELD_OUT
 
 RATE = 16_000
@@ -85,6 +86,41 @@ def test_recorded_digits_are_strung_together():
     assert by_people(Utterance("digits", "one", (1,)), Path("nowhere"), HELD_OUT, Random(0)) is None
 
 
+PHONE = Utterance(
+    "phone", "my number is one two three four five six seven eight nine zero", (1, 2, 3, 4, 5, 6, 7, 8, 9, 0)
+)
+
+
+def test_numbers_are_spoken_in_groups_with_pauses_between_them():
+    borders = {tuple(group_borders(PHONE, Random(seed))) for seed in range(50)}
+    assert borders == {(), (3, 6, 9)}
+    assert punctuated(PHONE, [3, 6, 9], Random(1)).startswith("my number is, one two three, four five six, seven eight")
+    assert group_borders(Utterance("sum", "one plus one", (1, 1)), Random(0)) == []
+
+
+def test_a_pause_moves_what_comes_after_it():
+    clip = with_pauses(a_clip(), {1: 0.5})
+    assert clip.ends == [0.35, 1.3]
+    assert len(clip.samples) == len(a_clip().samples) + RATE // 2
+    assert not clip.samples[round(0.36 * RATE) : round(0.84 * RATE)].any()
+    assert [PHONES[label] for label, _ in clip.phones] == ["w", "V", "n", "_", "t", "u:"]
+    assert [start for _, start in clip.phones] == sorted(start for _, start in clip.phones)
+    assert clip.phones[-1][1] == pytest.approx(1.1)
+
+
+def test_sounds_without_words_are_many_and_silence_is_one():
+    babble = np.random.default_rng(0).standard_normal(RATE).astype(np.float32)
+    clips = [no_speech(babble, HELD_OUT, Random(seed)) for seed in range(60)]
+    assert {clip.source.split()[0] for clip in clips} == {"silence", "noise", "babble", "cough", "backchannel"}
+    for clip in clips:
+        silent = clip.utterance.kind == "silence"
+        assert clip.utterance.words == ""
+        assert np.isfinite(clip.samples).all()
+        assert (not clip.ends) == silent
+        assert all(0 < end < len(clip.samples) / RATE + 0.16 for end in clip.ends)
+        assert clip.samples.any() != silent
+
+
 SHAPED = {
     "room": augment.room,
     "microphone": augment.microphone,
@@ -121,7 +157,7 @@ def test_noise_is_as_far_below_speech_as_asked():
 
 
 def test_hear_gives_a_shard_that_reads_back(tmp_path):
-    samples = [hear(a_clip(), augment.CLEAN, None, Random(seed)) for seed in range(3)]
+    samples = [hear(a_clip(), augment.CLEAN, None, Random(seed)).sample for seed in range(3)]
     save_shard(tmp_path / "000.npz", samples)
     for before, after in zip(samples, load_shard(tmp_path / "000.npz"), strict=True):
         assert before.utterance == after.utterance
@@ -137,11 +173,11 @@ def test_hear_gives_a_shard_that_reads_back(tmp_path):
 
 
 def samples_(count=4) -> list[Sample]:
-    return [hear(a_clip(seconds=0.8 + 0.1 * seed), augment.CLEAN, None, Random(seed)) for seed in range(count)]
+    return [hear(a_clip(seconds=0.8 + 0.1 * seed), augment.CLEAN, None, Random(seed)).sample for seed in range(count)]
 
 
 def test_padding_does_not_change_what_a_clip_gives():
-    listener = Listener().eval()
+    listener = Listener().to(device()).eval()
     together = collate(samples_(), None)
     with torch.inference_mode():
         encoded = listener.encode(together)
@@ -153,7 +189,7 @@ def test_padding_does_not_change_what_a_clip_gives():
 
 def test_losses_are_finite_and_reach_encoder_and_rows(chat):
     batch = collate(samples_(), torch.Generator().manual_seed(0))
-    listener = Listener()
+    listener = Listener().to(device())
     encoded = listener.encode(batch)
     rows = torch.randn(4, max(map(slots, batch.samples)), 256, requires_grad=True)
     terms = listener.loss(encoded, batch) | align_loss(
@@ -165,19 +201,32 @@ def test_losses_are_finite_and_reach_encoder_and_rows(chat):
     assert listener.audio_tower.conv1.weight.grad.abs().sum() > 0
 
 
-def test_rows_of_clips_stand_in_their_turns(chat):
-    turns = converse([Utterance("yes", "yes"), Utterance("no", "no")], Random(0), cut=0)
-    row = chat.row(turns, [[chat.audio] * 2, [chat.audio] * 3], [True, True])
-    rows = torch.arange(2 * 4).float().reshape(2, 4, 1).expand(2, 4, 256)
-    out = insert(torch.full((1, len(row.ids), 256), -1.0), [row], [[1, 0]], rows)
-    assert out[0, [i for i, token in enumerate(row.ids) if token == chat.audio], 0].tolist() == [4, 5, 0, 1, 2]
-    assert (out[0, [i for i, token in enumerate(row.ids) if token != chat.audio]] == -1).all()
+def test_rows_are_drawn_to_words_and_to_marks_for_what_is_no_word(chat):
+    sample = samples_(1)[0]
+    placed = place_sample(sample, chat)
+    assert len(placed) == slots(sample)
+    assert [token for token in placed if token != chat.pause] == [chat.word("one"), chat.word("two")]
+    for kind, token in (("noise", chat.noise), ("foreign", chat.unknown_word)):
+        placed = place_sample(replace(sample, utterance=Utterance(kind, "")), chat)
+        assert placed.count(token) == 2
 
 
-def test_batches_hold_each_clip_once_per_block():
-    pool = samples_(1) * (8 * BATCH)
-    sizes = [len(draw_batch(pool, step, BATCH, "test")) for step in range(8)]
-    assert sizes == [BATCH] * 8
+def test_a_clip_that_is_stopped_has_the_words_before_the_pause():
+    sample = next(s for s in samples_(9) if len(s.mel) * 0.01 - s.ends[-1] > 0.2)
+    stopped = stop_after(sample, 1, Random(0))
+    assert (stopped.utterance.kind, stopped.utterance.words) == ("unfinished", "one")
+    assert stopped.ends == sample.ends[:1]
+    assert len(stopped.labels) == -(-len(stopped.mel) // 2)
+
+
+def test_batches_hold_each_clip_once_per_block_and_last_about_as_long():
+    short, long = samples_(1)[0], hear(a_clip(seconds=4.0), augment.CLEAN, None, Random(0)).sample
+    pool = [short] * (BLOCK * BATCH // 2) + [long] * (BLOCK * BATCH // 2)
+    batches = [draw_batch(pool, step, BATCH, "test") for step in range(BLOCK)]
+    assert sum(map(len, batches)) == BLOCK * BATCH
+    frames = [sum(len(sample.mel) for sample in batch) for batch in batches]
+    assert max(frames) - min(frames) <= 2 * len(long.mel)
+    assert max(map(len, batches)) > 2 * min(map(len, batches))
 
 
 def test_sinusoids_begin_with_zero_and_one():
@@ -221,4 +270,4 @@ def test_a_run_that_was_killed_ends_as_if_it_had_not_been(tmp_path, monkeypatch)
 
 def test_the_table_counts_by_kind_and_in_all():
     lines = list(table({"clean": {"yes": [True, False], "no": [True]}, "nothing": {}}))
-    assert lines == ["| | clean |", "| --- | ---: |", "| no | 100 |", "| yes | 50 |", "| **all** | **67** of 3 |"]
+    assert lines == ["| | clean |", "| --- | ---: |", "| yes | 50 |", "| no | 100 |", "| **all** | **67** of 3 |"]
