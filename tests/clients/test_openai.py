@@ -153,8 +153,8 @@ async def test_the_demo_checkpoint_answers_typed_and_spoken_questions_and_is_int
         story = await talk.until("response.output_audio.delta")
         await talk.say(np.concatenate([wav.read(speech / "sum.wav", 24_000), np.zeros(24_000, np.int16)]))
         items = talk.connection.conversation.item
-        await items.truncate(item_id=story.item_id, content_index=0, audio_end_ms=700)
-        assert (await talk.until("conversation.item.truncated")).audio_end_ms == 700
+        await items.truncate(item_id=story.item_id, content_index=0, audio_end_ms=300)
+        assert (await talk.until("conversation.item.truncated")).audio_end_ms == 300
         while (
             not (done := await talk.until("response.done")).response.output[0].content[0].transcript.startswith("Three")
         ):

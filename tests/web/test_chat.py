@@ -293,7 +293,7 @@ async def test_an_agent_that_was_chosen_answers(page: Page):
         await page.reload()
         await page.until("document.querySelector('#settings [name=agent]').value === 'number-taker'")
         await page.run(CALL)
-        await page.until(f"{TURNS}.includes('Tell me up to four digits')")
+        await page.until(f"{TURNS}.includes('tell me your telephone number')")
         assert await page.run("received.find(({ session }) => session).session.agent") == "number-taker"
 
 
