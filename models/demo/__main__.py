@@ -23,7 +23,7 @@ from models.demo.export import CHECKPOINT, assemble, read_network, write_checkpo
 from models.demo.judge import Judge
 from models.demo.language import build_tokenizer, train_language_model
 from models.demo.over import lines, measure_separation
-from models.demo.pool import build_pool, load_shard
+from models.demo.pool import RESERVED, build_pool, load_shards
 from models.demo.reading import train_reading
 from models.demo.tokens import Chat
 from models.demo.voices import HELD_OUT, PEOPLE, Cast, hold_out
@@ -59,14 +59,14 @@ def main(arguments: Sequence[str]) -> None:
         return
     start = options.build / "start"
     if not (start / "config.json").exists():
-        pool = [sample for path in shards for sample in load_shard(path)]
+        pool = load_shards(shards[:-RESERVED])
         listener = train_encoder(options.build, pool)
         if last == 2:
             return
         hearing = train_adapter(options.build, pool, listener, language, chat)
         if last == 3:
             return
-        language = train_reading(options.build, pool, hearing, language, chat)
+        language = train_reading(options.build, load_shards(shards[-RESERVED:]), hearing, language, chat)
         write_checkpoint(start, assemble(hearing, language), chat)
     if last > 4:
         distil(options.build, shards)

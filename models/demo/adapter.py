@@ -17,16 +17,17 @@ from models.decoder import LanguageModel
 from models.demo.encoder import AUDIO, Batch, Listener, collate, draw_batch
 from models.demo.language import TEXT
 from models.demo.pool import FRAME, Sample, stop_after
-from models.demo.tokens import IGNORED, Chat, place_words
+from models.demo.tokens import Chat, place_words
 from models.demo.training import Run, attention, mixed, train
 from models.demo.utterances import FIXED, draw_break
 from models.ultravox import Projector
 
 PROJECTOR = ProjectorConfig(audio_width=AUDIO.width, text_width=TEXT.width, hidden=640, norm_mid=True)
 SLOT = PROJECTOR.stack * FRAME  # seconds per row
-STEPS = 13_600
+STEPS = 17_800
 BATCH = 48  # clips
 STOPPED = 0.25  # share of clips that are ended in one of their pauses
+NEAR = 0.3  # of a slot: a word that ends no farther from its border may as well be in the slot across it
 SHARPNESS = 20.0  # of the softmax over cosines between rows and embeddings
 SILENT_WEIGHT = 0.3  # of slots in which no word ends, which are the most
 
@@ -62,18 +63,58 @@ def place_sample(sample: Sample, chat: Chat) -> list[int]:
     return place_words(tokens, [end / SLOT for end in sample.ends], slots(sample), chat.pause)
 
 
-def align_loss(rows: Tensor, batch: Batch, table: Tensor, chat: Chat) -> dict[str, Tensor]:
-    """Draw rows to the embeddings of the words that end in their slots, by direction and by distance."""
-    targets = torch.full(rows.shape[:2], IGNORED)
-    for index, sample in enumerate(batch.samples):
+def borderline(sample: Sample, placed: Sequence[int], pause: int) -> list[tuple[int, int]]:
+    """List the words that end near the border of their slot: where each is placed, and the empty slot across the border."""
+    empty = {slot for slot, token in enumerate(placed) if token == pause}
+    found = dict[int, int]()
+    for end in sample.ends:
+        slot, part = int(end / SLOT), end / SLOT % 1
+        across = slot + 1 if part > 1 - NEAR else slot - 1 if part < NEAR else slot
+        if slot < len(placed) and slot not in found and across in empty and slot not in empty:
+            empty.remove(across)
+            found[slot] = across
+    return list(found.items())
+
+
+def settle(tokens: Tensor, pairs: Tensor, names: Tensor, pause: int) -> Tensor:
+    """Move words across the border of their slot where the rows rather name them there.
+
+    `tokens` [rows] are the words' places, `pairs` [words, 2] are the two slots of a word that may move, `names` [rows,
+    vocabulary] are log-probabilities. A row that cannot know on which side a word ends would name it half in both: then
+    nobody can tell one word from two that are the same.
+    """
+    here, across = pairs.T
+    word = tokens[here]
+    stays = names[here, word] + SILENT_WEIGHT * names[across, pause]
+    moves = names[across, word] + SILENT_WEIGHT * names[here, pause]
+    moved = moves > stays
+    settled = tokens.clone()
+    settled[here[moved]], settled[across[moved]] = pause, word[moved]
+    return settled
+
+
+def place_heard(samples: Sequence[Sample], rows: Tensor, table: Tensor, chat: Chat) -> tuple[Tensor, Tensor]:
+    """Give the tokens that rows are drawn to, each word in the slot that they prefer, and the rows' log-probabilities.
+
+    `rows` [all slots of all clips, text width] gives tokens [slots] and probabilities [slots, vocabulary].
+    """
+    tokens, pairs = list[int](), list[tuple[int, int]]()
+    for sample in samples:
         placed = place_sample(sample, chat)
-        targets[index, : len(placed)] = torch.tensor(placed)
-    inside = targets != IGNORED
-    rows, targets = rows[inside].float(), targets[inside].to(rows.device)
+        pairs += [(len(tokens) + here, len(tokens) + across) for here, across in borderline(sample, placed, chat.pause)]
+        tokens += placed
+    names = (SHARPNESS * F.normalize(rows, dim=-1) @ F.normalize(table, dim=-1).T).log_softmax(-1)
+    either = torch.tensor(pairs, dtype=torch.long, device=rows.device).reshape(-1, 2)
+    return settle(torch.tensor(tokens, device=rows.device), either, names.detach(), chat.pause), names
+
+
+def align_loss(rows: Tensor, batch: Batch, table: Tensor, chat: Chat) -> dict[str, Tensor]:
+    """Draw rows [clips, slots, text width] to the embeddings of the words that end in their slots, by direction and by distance."""
+    heard = torch.cat([of_clip[: slots(sample)] for of_clip, sample in zip(rows, batch.samples, strict=True)]).float()
+    targets, names = place_heard(batch.samples, heard, table, chat)
     weight = 1 - (1 - SILENT_WEIGHT) * (targets == chat.pause).float()
-    cosines = F.normalize(rows, dim=-1) @ F.normalize(table, dim=-1).T
-    named = F.cross_entropy(SHARPNESS * cosines, targets, reduction="none")
-    near = (rows - table[targets]).square().mean(-1) / table.var()
+    named = F.nll_loss(names, targets, reduction="none")
+    near = (heard - table[targets]).square().mean(-1) / table.var()
     return {"word": (named * weight).sum() / weight.sum(), "distance": (near * weight).sum() / weight.sum()}
 
 

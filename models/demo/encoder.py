@@ -18,7 +18,7 @@ from torch.nn.utils.rnn import pad_sequence
 
 from models.config import AudioConfig
 from models.demo.phones import PHONES, UNLABELLED
-from models.demo.pool import Sample, to_mel
+from models.demo.pool import Sample, stretch, to_mel
 from models.demo.training import Run, attention, device, mixed, train
 from models.ultravox import AudioEncoder
 
@@ -26,6 +26,7 @@ AUDIO = AudioConfig(width=256, layers=4, heads=4, feedforward=1024)
 STEPS = 1000
 BATCH = 48  # clips
 BLOCK = 8  # batches that are drawn at once
+PACE = (0.88, 1.18)  # how much longer a clip may last than it does in the pool
 BLANK = len(PHONES)
 
 
@@ -92,9 +93,11 @@ def collate(samples: Sequence[Sample], generator: torch.Generator | None) -> Bat
 
 
 def _shift(mel: Tensor, generator: torch.Generator) -> None:
-    """Move formants by up to two mel bands either way, and the level by up to 6 dB."""
+    """Move formants by up to two mel bands either way and spread them by up to 5 %, and move the level by up to 6 dB."""
     bands = int(torch.randint(-2, 3, (), generator=generator))
-    mel.copy_(mel[:, (torch.arange(mel.shape[1]) + bands).clamp(0, mel.shape[1] - 1)])
+    spread = 1 + 0.1 * (float(torch.rand((), generator=generator)) - 0.5)
+    moved = (torch.arange(mel.shape[1]) * spread + bands).round().long()
+    mel.copy_(mel[:, moved.clamp(0, mel.shape[1] - 1)])
     mel.add_(0.3 * (float(torch.rand((), generator=generator)) - 0.5))
 
 
@@ -107,14 +110,19 @@ def _mask(mel: Tensor, generator: torch.Generator) -> None:
 
 
 def draw_batch(pool: Sequence[Sample], step: int, size: int, seed: str) -> list[Sample]:
-    """Draw clips of similar length, `size` on average: blocks of batches are drawn at once, sorted, and cut into equal durations."""
+    """Draw clips of similar length, `size` on average, each at a pace of its own.
+
+    Blocks of batches are drawn at once, sorted, and cut into equal durations.
+    """
     block, part = divmod(step, BLOCK)
     drawn = [pool[index] for index in Random(f"{seed} {block}").sample(range(len(pool)), BLOCK * size)]
     drawn.sort(key=lambda sample: len(sample.mel))
     passed = np.cumsum([len(sample.mel) for sample in drawn])
     parts = (BLOCK * (passed - 1)) // passed[-1]
     part = (part * 3 + block) % BLOCK
-    return [sample for sample, of_part in zip(drawn, parts.tolist(), strict=True) if of_part == part]
+    rng = Random(f"{seed} pace {step}")
+    chosen = (sample for sample, of_part in zip(drawn, parts.tolist(), strict=True) if of_part == part)
+    return [stretch(sample, rng.uniform(*PACE)) for sample in chosen]
 
 
 def train_encoder(folder: Path, pool: Sequence[Sample], steps: int = STEPS) -> Listener:

@@ -4,9 +4,12 @@ The library has one global state, so a process speaks one sentence at a time. Ti
 in ±1 at the library's own rate.
 """
 
+import atexit
 import ctypes
 from dataclasses import dataclass
 from functools import cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import espeakng_loader
@@ -17,6 +20,8 @@ from numpy.typing import NDArray
 _SYNCHRONOUS, _PHONE_EVENTS, _UTF8, _WHOLE = 2, 1, 1, 0
 _WORD, _PHONE, _LAST = 1, 7, 0
 _RATE, _PITCH, _RANGE = 1, 3, 4
+
+INVENTED = "invented"  # the variant that is written anew for a voice
 
 
 class _Id(ctypes.Union):
@@ -41,12 +46,16 @@ _Callback = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctype
 
 @dataclass(frozen=True, slots=True)
 class Voice:
-    """An espeak-ng voice (`en-us+f2`), words per minute, and pitch and its range, 0 to 99."""
+    """An espeak-ng voice (`en-us+f2`), words per minute, and pitch and its range, 0 to 99.
+
+    `invented` holds the lines of a variant that espeak-ng does not bring; the name then ends in `+invented`.
+    """
 
     name: str
     rate: int = 175
     pitch: int = 50
     range: int = 50
+    invented: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +71,8 @@ class Spoken:
 def speak(text: str, voice: Voice) -> Spoken:
     """Synthesise a sentence; raises ValueError for a voice that espeak-ng does not have."""
     library, rate = _library()
+    if voice.invented:
+        (_variants() / INVENTED).write_text(voice.invented)
     if library.espeak_SetVoiceByName(voice.name.encode()) != 0:
         raise ValueError(f"espeak-ng has no voice {voice.name!r}")
     for parameter, value in ((_RATE, voice.rate), (_PITCH, voice.pitch), (_RANGE, voice.range)):
@@ -93,7 +104,22 @@ def speak(text: str, voice: Voice) -> Spoken:
 @cache
 def _library() -> tuple[ctypes.CDLL, int]:
     library = ctypes.CDLL(espeakng_loader.get_library_path())
-    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, espeakng_loader.get_data_path().encode(), _PHONE_EVENTS)
+    rate = library.espeak_Initialize(_SYNCHRONOUS, 0, str(_variants().parents[1]).encode(), _PHONE_EVENTS)
     if rate < 0:
         raise RuntimeError("espeak-ng could not be initialised")
     return library, rate
+
+
+@cache
+def _variants() -> Path:
+    """Give the folder of variants in a copy of espeak-ng's data, to which one can be added; all else are links."""
+    data, folder = Path(espeakng_loader.get_data_path()), TemporaryDirectory(prefix="parley-voices-")
+    atexit.register(folder.cleanup)
+    copy = Path(folder.name) / "espeak-ng-data"
+    variants = copy / "voices" / "!v"
+    variants.mkdir(parents=True)
+    for original in (*data.iterdir(), *(data / "voices" / "!v").iterdir()):
+        link = copy / original.relative_to(data)
+        if not link.exists():
+            link.symlink_to(original)
+    return variants

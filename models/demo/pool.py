@@ -24,7 +24,8 @@ from models.demo.utterances import Utterance, break_off, draw_utterance
 from models.demo.voices import TRAINED, Cast
 from models.features import RATE, log_mel
 
-SHARDS, CLIPS = 72, 1000  # about 55 hours
+SHARDS, CLIPS = 156, 1000  # about 120 hours
+RESERVED = 36  # shards, the last ones, that encoder and adapter are not trained on
 RECORDINGS = Path("../shared/data/spoken-digits")
 WEIGHTS = {  # groups of kinds, by how hard they are to hear
     "fixed": 36,
@@ -127,6 +128,18 @@ def stop_after(sample: Sample, words: int, rng: Random) -> Sample:
     )
 
 
+def stretch(sample: Sample, factor: float) -> Sample:
+    """Give a clip that lasts `factor` times as long, with its pitch as it was: frames are left out or repeated."""
+    mel = sample.mel[_stretched(len(sample.mel), round(len(sample.mel) * factor))]
+    labels = sample.labels[_stretched(len(sample.labels), -(-len(mel) // 2))]
+    return replace(sample, mel=mel, labels=labels, ends=[end * factor for end in sample.ends])
+
+
+def _stretched(count: int, wanted: int) -> NDArray[np.int64]:
+    """Say which of `count` places stands at each of `wanted`: [wanted]."""
+    return np.arange(wanted) * count // wanted
+
+
 def frame_labels(clip: Clip, lead: float, frames: int) -> NDArray[np.uint8]:
     """Say which phone each encoder frame is in the middle of: [frames]."""
     labels = np.full(frames, UNLABELLED, np.uint8)
@@ -191,6 +204,11 @@ def load_shard(path: Path) -> list[Sample]:
         samples.append(Sample(utterance, about["source"], *parts, about["ends"]))
         at = to
     return samples
+
+
+def load_shards(paths: Sequence[Path]) -> list[Sample]:
+    """Give the clips of several shards."""
+    return [sample for path in paths for sample in load_shard(path)]
 
 
 def build_pool(folder: Path, cast: Cast = TRAINED, shards: int = SHARDS, processes: int = 2) -> list[Path]:

@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from models.decoder import LanguageModel
-from models.demo.adapter import STOPPED, Hearing, place_sample, slots, stopped
+from models.demo.adapter import STOPPED, Hearing, place_heard, slots, stopped
 from models.demo.conversation import Mix, converse, draw_setting
 from models.demo.dialogues import SPOKEN, Clips, draw_clips
 from models.demo.encoder import collate
@@ -25,42 +25,52 @@ from models.demo.tokens import Chat, Row, typed_turn
 from models.demo.training import Run, mixed, train
 from models.demo.utterances import Utterance
 
-READING = Part("reading", 8_400, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
+READING = Part("reading", 12_400, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
 TOGETHER = 48  # clips that are heard at once
 
 
 @dataclass(frozen=True, slots=True)
 class Read:
-    """A clip as the adapter hears it: [slots, text width], and the tokens that it was taught to give there."""
+    """A clip as the adapter hears it: [slots, text width], and the tokens that it is meant to give there."""
 
     utterance: Utterance
     tokens: list[int]
     rows: Tensor
 
 
-def hear_pool(folder: Path, pool: Sequence[Sample], hearing: Hearing, chat: Chat) -> list[Read]:
-    """Give what the adapter hears in each clip, some of them ended in a pause, every second one masked as in training."""
-    samples = []
-    for index, sample in enumerate(pool):
-        rng = Random(f"heard {index}")
-        samples.append(stopped(sample, rng) if rng.random() < STOPPED else sample)
-    samples.sort(key=lambda sample: len(sample.mel))
+def hear_pool(folder: Path, pool: Sequence[Sample], hearing: Hearing, table: Tensor, chat: Chat) -> list[Read]:
+    """Give what the adapter hears in each clip: first as it is, then masked as in training; some are ended in a pause.
+
+    They are to be clips that the adapter was not trained on, because it is surer of those than it will be of a caller.
+    """
+    plain, masked = _some_stopped(pool, "plain"), _some_stopped(pool, "masked")
     path = folder / "heard.pt"
     if not path.exists():
-        torch.save(_hear(samples, hearing), path)
+        generator = torch.Generator().manual_seed(0)
+        torch.save(torch.cat((_hear(plain, hearing, None), _hear(masked, hearing, generator))), path)
+    samples = plain + masked
     rows = torch.load(path, weights_only=True).split([slots(sample) for sample in samples])
-    return [
-        Read(sample.utterance, place_sample(sample, chat), of_clip)
+    tokens = [
+        place_heard([sample], of_clip.float(), table, chat)[0].tolist()
         for sample, of_clip in zip(samples, rows, strict=True)
+    ]
+    return [
+        Read(sample.utterance, placed, of_clip) for sample, placed, of_clip in zip(samples, tokens, rows, strict=True)
     ]
 
 
+def _some_stopped(pool: Sequence[Sample], seed: str) -> list[Sample]:
+    """End some of the clips in a pause; gives them by length."""
+    rng = Random(f"heard {seed}")
+    samples = [stopped(sample, rng) if rng.random() < STOPPED else sample for sample in pool]
+    return sorted(samples, key=lambda sample: len(sample.mel))
+
+
 @torch.no_grad()
-def _hear(samples: Sequence[Sample], hearing: Hearing) -> Tensor:
+def _hear(samples: Sequence[Sample], hearing: Hearing, generator: torch.Generator | None) -> Tensor:
     rows: list[Tensor] = []
     for start in range(0, len(samples), TOGETHER):
         together = samples[start : start + TOGETHER]
-        generator = torch.Generator().manual_seed(start) if start // TOGETHER % 2 else None
         with mixed():
             _, heard = hearing(collate(together, generator))
         rows += [of_clip[: slots(sample)].bfloat16().cpu() for of_clip, sample in zip(heard, together, strict=True)]
@@ -74,7 +84,8 @@ def train_reading(
     torch.manual_seed(3)
     reader = Reader(language, chat)
     language.requires_grad_(requires_grad=True).model.embed_tokens.requires_grad_(requires_grad=False)
-    clips = Clips(hear_pool(folder, pool, hearing, chat))
+    table = language.model.embed_tokens.weight.detach().cpu()
+    clips = Clips(hear_pool(folder, pool, hearing, table, chat))
     run = Run(folder / f"{READING.name}.pt", READING.steps, READING.muon, READING.adamw)
     train(run, reader, Reading(reader, clips, chat))
     return language.eval().requires_grad_(requires_grad=False)

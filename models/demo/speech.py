@@ -21,10 +21,10 @@ from numpy.typing import NDArray
 
 from models.demo import rules, unknown
 from models.demo.augment import noise
-from models.demo.espeak import Spoken, Voice, speak
+from models.demo.espeak import INVENTED, Spoken, Voice, speak
 from models.demo.phones import SILENCE, UNLABELLED, from_arpabet, from_espeak
 from models.demo.utterances import Utterance, spell
-from models.demo.voices import ACCENTS, Cast
+from models.demo.voices import ACCENTS, Cast, invent
 from models.features import RATE
 
 
@@ -52,11 +52,12 @@ def by_espeak(utterance: Utterance, cast: Cast, rng: Random) -> Clip:
 
 
 def _by_espeak(utterance: Utterance, text: str, cast: Cast, rng: Random) -> Clip:
-    variant = rng.choice(cast.variants)
+    invented = invent(rng) if rng.random() < cast.invented else ""
+    variant = INVENTED if invented else rng.choice(cast.variants)
     shift = min(1.25, max(0.8, rng.lognormvariate(0, 0.08)))
     rate = rng.randint(*rng.choice(cast.rates))
     name = rng.choice(ACCENTS) + (f"+{variant}" if variant else "")
-    voice = Voice(name, max(80, round(rate / shift)), rng.randint(20, 85), rng.randint(20, 90))
+    voice = Voice(name, max(80, round(rate / shift)), rng.randint(20, 85), rng.randint(20, 90), invented)
     spoken = speak(text, voice)
     samples = soxr.resample(spoken.samples, round(spoken.rate * shift), RATE, "MQ")
     phones = [(from_espeak(phone), start / shift) for phone, start in spoken.phones]
@@ -127,7 +128,7 @@ def by_flite(utterance: Utterance, cast: Cast, rng: Random) -> Clip | None:
         command = [program, "-voice", voice, *settings, "-psdur", "-t", punctuated(utterance, [], rng), "-o", file.name]
         told = _run(command)
         samples, rate = soundfile.read(file.name, dtype="float32")
-    shift = min(1.2, max(0.85, rng.lognormvariate(0, 0.06)))
+    shift = min(1.25, max(0.8, rng.lognormvariate(0, 0.1)))
     segments = [(name, float(end) / shift) for name, end in (part.rsplit(":", 1) for part in told.split())]
     starts = [0.0, *(end for _, end in segments)]
     phones = [(from_arpabet(name), start) for (name, _), start in zip(segments, starts, strict=False)]
@@ -160,7 +161,7 @@ def by_people(utterance: Utterance, recordings: Path, cast: Cast, rng: Random) -
     if not recordings.is_dir() or utterance.kind not in ("digits", "phone"):
         return None
     said = Utterance("digits", spell(utterance.numbers), utterance.numbers)
-    person, speed = rng.choice(cast.people), min(1.15, max(0.87, rng.lognormvariate(0, 0.06)))
+    person, speed = rng.choice(cast.people), min(1.25, max(0.8, rng.lognormvariate(0, 0.09)))
     gap, borders = rng.choice((0.1, 0.25, 0.6)), group_borders(said, rng)
     pieces: list[NDArray[np.float32]] = []
     ends: list[float] = []

@@ -1,18 +1,23 @@
-"""Who speaks in training and who only in the evaluation, as data."""
+"""Who speaks in training and who only in the evaluation, as data; and voices that are invented."""
 
 from dataclasses import dataclass, replace
+from random import Random
 
 ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbclan", "en-gb-x-gbcwmd", "en-us-nyc")
 
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Variants of espeak-ng (`+name`), ranges of its words per minute, flite's voices, and people on recordings."""
+    """Variants of espeak-ng (`+name`), ranges of its words per minute, flite's voices, and people on recordings.
+
+    `invented` is the share of espeak-ng's clips that is spoken by a variant drawn for the clip.
+    """
 
     variants: tuple[str, ...]
     rates: tuple[tuple[int, int], ...]
     flite: tuple[str, ...]
     people: tuple[str, ...]
+    invented: float = 0.0
 
 
 TRAINED = Cast(
@@ -86,6 +91,7 @@ TRAINED = Cast(
     rates=((110, 144), (151, 184), (191, 232)),
     flite=("slt", "awb", "kal", "kal16"),
     people=("george", "nicolas", "yweweler"),
+    invented=0.5,
 )
 PEOPLE = ("george", "jackson", "nicolas", "yweweler")
 HELD_OUT = Cast(
@@ -100,3 +106,27 @@ def hold_out(person: str) -> tuple[Cast, Cast]:
     """Give who is trained on and who only evaluated, with another of the four people held out."""
     others = tuple(other for other in PEOPLE if other != person)
     return replace(TRAINED, people=others), replace(HELD_OUT, people=(person,))
+
+
+def invent(rng: Random) -> str:
+    """Draw a variant of espeak-ng: the lines of its file (docs/voices.md of espeak-ng 1.52 lists what they mean)."""
+    lowest = rng.uniform(60, 220)
+    throat = min(1.35, max(0.8, rng.lognormvariate(0.04, 0.1)))  # moves all formants
+    lines = ["language variant", "name invented", f"pitch {lowest:.0f} {lowest * rng.uniform(1.1, 1.7):.0f}"]
+    for formant in range(9):
+        spread = 0.06 if formant < 3 else 0.12
+        frequency = 100 * throat * min(1.3, max(0.7, rng.gauss(1, spread)))
+        lines.append(f"formant {formant} {frequency:.0f} {rng.uniform(50, 115):.0f} {rng.uniform(60, 170):.0f}")
+    sometimes = (
+        (0.5, f"voicing {rng.uniform(65, 160):.0f}"),
+        (0.5, f"consonants {rng.uniform(60, 140):.0f} {rng.uniform(60, 140):.0f}"),
+        (0.3, f"flutter {rng.uniform(0, 15):.0f}"),
+        (0.2, f"roughness {rng.randint(0, 6)}"),
+        (0.2, f"echo {rng.uniform(10, 160):.0f} {rng.uniform(5, 30):.0f}"),
+        (0.2, f"intonation {rng.randint(1, 4)}"),
+        (0.2, f"tone 600 {rng.randint(150, 255)} 1200 {rng.randint(100, 255)} 2000 {rng.randint(60, 255)}"),
+        (0.2, "stressAdd " + " ".join(f"{rng.uniform(-30, 30):.0f}" for _ in range(8))),
+        (0.2, "breath " + " ".join(f"{rng.uniform(0, 6):.0f}" for _ in range(8))),
+        (0.15, f"klatt {rng.choice((1, 2, 4, 5, 6))}"),  # the third is only evaluated with
+    )
+    return "\n".join([*lines, *(line for share, line in sometimes if rng.random() < share)]) + "\n"

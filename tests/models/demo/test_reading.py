@@ -19,6 +19,7 @@ from models.demo.tokens import Chat, train_tokenizer
 from models.demo.voices import TRAINED
 
 CLIPS = 80
+TABLE = build_language_model().model.embed_tokens.weight.detach()
 
 
 @pytest.fixture(scope="module")
@@ -41,31 +42,32 @@ def pool(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
 
 @pytest.fixture(scope="module")
 def heard(tmp_path_factory: pytest.TempPathFactory, pool: list[Sample], hearing: Hearing, chat: Chat) -> list[Read]:
-    return hear_pool(tmp_path_factory.mktemp("heard"), pool, hearing, chat)
+    return hear_pool(tmp_path_factory.mktemp("heard"), pool, hearing, TABLE, chat)
 
 
-def test_every_clip_is_heard_once_with_a_row_for_each_slot(heard, pool):
-    assert len(heard) == len(pool)
+def test_every_clip_is_heard_twice_with_a_row_for_each_slot(heard, pool):
+    assert len(heard) == 2 * len(pool)
     assert all(clip.rows.shape == (len(clip.tokens), language.TEXT.width) for clip in heard)
     whole = {sample.utterance for sample in pool}
     assert 0 < sum(clip.utterance not in whole for clip in heard) < 0.5 * len(heard), "some are ended in a pause"
 
 
 def test_a_clip_is_heard_as_it_is_alone(tmp_path, pool, hearing, chat):
-    """What stands beside a clip in its batch does not change it; the shortest are not masked."""
+    """What stands beside a clip in its batch does not change it; the second time it is masked."""
     judge = Judge(assemble(hearing, build_language_model()), chat)
     shortest = sorted((sample for sample in pool if not sample.utterance.words), key=lambda sample: len(sample.mel))[:3]
-    read = hear_pool(tmp_path, shortest, hearing, chat)
-    for clip, sample in zip(read, shortest, strict=True):
+    read = hear_pool(tmp_path, shortest, hearing, TABLE, chat)
+    for clip, masked, sample in zip(read[:3], read[3:], shortest, strict=True):
         alone = judge.rows(sample)
-        assert len(clip.rows) == slots(sample)
+        assert len(clip.rows) == len(masked.rows) == slots(sample)
         assert (clip.rows.float() - alone).norm() < 0.05 * alone.norm()
+        assert not torch.equal(masked.rows, clip.rows)
 
 
 def test_what_was_heard_is_kept(tmp_path, pool, hearing, chat):
-    first = hear_pool(tmp_path, pool[:5], hearing, chat)
+    first = hear_pool(tmp_path, pool[:5], hearing, TABLE, chat)
     torch.manual_seed(1)
-    again = hear_pool(tmp_path, pool[:5], Hearing(Listener(), 0.05).eval(), chat)
+    again = hear_pool(tmp_path, pool[:5], Hearing(Listener(), 0.05).eval(), TABLE, chat)
     assert all(torch.equal(a.rows, b.rows) for a, b in zip(first, again, strict=True))
 
 

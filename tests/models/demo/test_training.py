@@ -10,16 +10,17 @@ import torch
 from torch import nn
 
 from models.demo import augment
-from models.demo.adapter import align_loss, place_sample, slots
+from models.demo.adapter import SLOT, align_loss, borderline, place_sample, settle, slots
 from models.demo.encoder import BATCH, BLOCK, Listener, collate, draw_batch, sinusoids
+from models.demo.espeak import Voice, speak
 from models.demo.evaluate import table
 from models.demo.phones import PHONES, SILENCE, UNLABELLED, from_arpabet, from_espeak
-from models.demo.pool import Sample, frame_labels, hear, load_shard, save_shard, stop_after
+from models.demo.pool import Sample, frame_labels, hear, load_shard, save_shard, stop_after, stretch
 from models.demo.speech import Clip, by_espeak, by_people, group_borders, no_speech, punctuated, with_pauses
 from models.demo.tokens import Chat, train_tokenizer
 from models.demo.training import Run, device, orthogonal, train
 from models.demo.utterances import Utterance
-from models.demo.voices import HELD_OUT
+from models.demo.voices import HELD_OUT, invent
 
 RATE = 16_000
 
@@ -73,6 +74,15 @@ def test_espeak_speaks_every_word_in_order():
     assert clip.ends[-1] <= len(clip.samples) / RATE + 0.01
     assert clip.sequence
     assert 0.5 < len(clip.samples) / RATE < 4
+
+
+def test_invented_voices_differ_from_clip_to_clip():
+    utterance, rng = Utterance("sum", "what is three plus four", (3, 4)), Random(3)
+    clips = [by_espeak(utterance, replace(HELD_OUT, invented=1.0), rng) for _ in range(8)]
+    assert all("+invented " in clip.source and len(clip.ends) == 5 for clip in clips)
+    assert all(float(np.abs(clip.samples).max()) > 0.05 for clip in clips)
+    voice = Voice("en+invented", invented=invent(Random(0)))
+    assert not np.array_equal(speak("four", voice).samples, speak("four", replace(voice, invented=invent(rng))).samples)
 
 
 def test_recorded_digits_are_strung_together():
@@ -217,6 +227,41 @@ def test_a_clip_that_is_stopped_has_the_words_before_the_pause():
     assert (stopped.utterance.kind, stopped.utterance.words) == ("unfinished", "one")
     assert stopped.ends == sample.ends[:1]
     assert len(stopped.labels) == -(-len(stopped.mel) // 2)
+
+
+@pytest.mark.parametrize(
+    ("ends", "pairs"),
+    [
+        ((1.5, 3.5), []),
+        ((1.9, 4.5), [(1, 2)]),
+        ((1.5, 4.1), [(4, 3)]),
+        ((1.9, 3.1), [(1, 2)]),  # one empty slot takes one word
+        ((1.9, 2.5), []),  # the slot across the border is taken
+        ((0.1, 1.5), []),  # there is none
+    ],
+)
+def test_words_that_end_near_a_border_may_be_on_either_side(ends, pairs, chat):
+    sample = replace(samples_(1)[0], ends=[end * SLOT for end in ends])
+    assert borderline(sample, place_sample(sample, chat), chat.pause) == pairs
+
+
+@pytest.mark.parametrize(("named", "settled"), [(1, [0, 5, 0, 6]), (2, [0, 0, 5, 6])])
+def test_a_word_settles_where_the_rows_name_it(named, settled):
+    names = torch.zeros(4, 8).index_put((torch.tensor(named), torch.tensor(5)), torch.tensor(9.0)).log_softmax(-1)
+    assert settle(torch.tensor([0, 5, 0, 6]), torch.tensor([(1, 2)]), names, 0).tolist() == settled
+
+
+@pytest.mark.parametrize("factor", [0.88, 1.0, 1.18])
+def test_a_stretched_clip_has_the_same_words_at_other_times(factor, chat):
+    sample = samples_(1)[0]
+    stretched = stretch(sample, factor)
+    assert len(stretched.mel) == round(len(sample.mel) * factor)
+    assert len(stretched.labels) == -(-len(stretched.mel) // 2)
+    assert stretched.ends == pytest.approx([end * factor for end in sample.ends])
+    assert set(stretched.labels) == set(sample.labels)
+    assert [token for token in place_sample(stretched, chat) if token != chat.pause] == [
+        token for token in place_sample(sample, chat) if token != chat.pause
+    ]
 
 
 def test_batches_hold_each_clip_once_per_block_and_last_about_as_long():
