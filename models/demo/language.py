@@ -82,7 +82,7 @@ SINGLE = 700  # steps at first in which every conversation is one turn
 RAMP = 1000  # steps at first in which noise grows
 BATCH = 72  # conversations of one turn; of more turns proportionally fewer
 SORTED = 16  # batches drawn at once and sorted by length: of four positions one would be padding otherwise, so it is one of ten
-OVER_WEIGHT = 0.4  # of what foretells the end of the turn, against the answers
+OVER_WEIGHT = 0.3  # of what foretells the end of the turn, against the answers
 PLACES_WEIGHT = 0.3
 
 

@@ -15,18 +15,22 @@ import torch
 from torch import Tensor
 
 from models.decoder import LanguageModel
-from models.demo.adapter import STOPPED, Hearing, place_heard, slots, stopped
+from models.demo.adapter import Hearing, place_heard, slots, stopped
 from models.demo.conversation import Mix, converse, draw_setting
 from models.demo.dialogues import SPOKEN, Clips, draw_clips
 from models.demo.encoder import collate
 from models.demo.language import LEARNT, NUMBERS, SORTED, Batches, Imagined, Part, Reader, pad_rows
-from models.demo.pool import Sample
+from models.demo.pool import Sample, stop_after
 from models.demo.tokens import Chat, Row, typed_turn
 from models.demo.training import Run, mixed, train
-from models.demo.utterances import Utterance
+from models.demo.utterances import UNFINISHED, Utterance
 
 READING = Part("reading", 12_400, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
 TOGETHER = 48  # clips that are heard at once
+STOPPED = (
+    0.25  # share of clips that are ended in a pause within, and of those that are ended in one after their last word
+)
+BROKEN_OFF = 0.2  # share of conversations whose last utterance is not finished
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,8 +66,16 @@ def hear_pool(folder: Path, pool: Sequence[Sample], hearing: Hearing, table: Ten
 def _some_stopped(pool: Sequence[Sample], seed: str) -> list[Sample]:
     """End some of the clips in a pause; gives them by length."""
     rng = Random(f"heard {seed}")
-    samples = [stopped(sample, rng) if rng.random() < STOPPED else sample for sample in pool]
-    return sorted(samples, key=lambda sample: len(sample.mel))
+    return sorted((_maybe_stopped(sample, rng) for sample in pool), key=lambda sample: len(sample.mel))
+
+
+def _maybe_stopped(sample: Sample, rng: Random) -> Sample:
+    share = rng.random()
+    if share < STOPPED:
+        return stopped(sample, rng)
+    if share < 2 * STOPPED and sample.utterance.words:
+        return stop_after(sample, len(sample.ends), rng)
+    return sample
 
 
 @torch.no_grad()
@@ -118,6 +130,8 @@ def draw_read(clips: Clips[Read], chat: Chat, mix: Mix, count: int, rng: Random)
     drawn, task = draw_clips(clips, mix, count, rng)
     if not drawn:
         return draw_read(clips, chat, mix, count, rng)
+    if rng.random() < BROKEN_OFF:
+        drawn[-1] = clips.like(Utterance(UNFINISHED, ""), rng) or drawn[-1]
     setting = draw_setting(task, [clip.utterance for clip in drawn], rng)
     turns = converse([clip.utterance for clip in drawn], setting, rng)
     spoken = [rng.random() < SPOKEN for _ in drawn]

@@ -73,12 +73,13 @@ def test_what_was_heard_is_kept(tmp_path, pool, hearing, chat):
 
 def test_conversations_are_made_of_clips_that_are_heard_or_read(heard, chat):
     clips, rng = Clips(heard), Random(0)
-    drawn = [draw_read(clips, chat, Mix(), 2, rng) for _ in range(40)]
+    drawn = [draw_read(clips, chat, Mix(), 2, rng) for _ in range(100)]
     for row, of_row in drawn:
         assert [end - start for start, end in row.spoken] == [len(clip.rows) for clip in of_row]
         for (start, end), clip in zip(row.spoken, of_row, strict=True):
             assert row.ids[start:end] == clip.tokens
     assert {len(of_row) for _, of_row in drawn} == {0, 1, 2}
+    assert {over for row, _ in drawn for _, over in row.over} == {True, False}, "some are broken off"
 
 
 def test_what_is_heard_stands_in_the_place_of_words(heard, chat, monkeypatch):
