@@ -71,26 +71,21 @@ def test_the_last_turn_is_answered_and_looks_back(model):
     assert ask(model, story, who, said=["Once upon a time, a small"]) == right("identity")
 
 
-MISHEARD = pytest.mark.xfail(reason="this checkpoint gets it wrong in most voices", strict=False)
-
-
-@MISHEARD
 def test_a_sum_is_repeated(model):
     total, again = speech("what is two plus five", VOICES[0]), speech("repeat that please", VOICES[0])
     assert ask(model, total, again, said=["Two plus five is seven."]) == "I said: Two plus five is seven."
 
 
-@MISHEARD
 def test_hello_after_a_story_that_was_interrupted(model):
     story, hello = speech("tell me a story", VOICES[0]), speech("hello", VOICES[0])
     assert ask(model, story, hello, said=["Once upon a time, a small"]) == right("greeting")
 
 
-@MISHEARD
-def test_a_light_is_switched_on(model):
+@pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
+def test_a_light_is_switched_on(model, voice):
     offered = [{"type": "function", "function": KNOWN["light"][0].described()}]
     asked = {"role": "user", "content": "<|audio|>"}
-    sound = speech("turn on the light in the kitchen", VOICES[0])
+    sound = speech("turn on the light in the kitchen", voice)
     call = "".join(model.generate([asked], [sound], max_new_tokens=60, tools=offered))
     assert call == '{"name": "switch_light", "parameters": {"room": "kitchen", "on": true}}'
 
