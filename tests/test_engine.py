@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from agent.conversation import Audio, FunctionCall, FunctionOutput, Message, Text
-from agent.engine import EngineError, Options, Usage, load
+from agent.engine import EngineError, Options, Truncation, Usage, load
 from agent.engine.ultravox import UltravoxEngine, as_chat
 from agent.realtime.tools import FunctionChoice, FunctionTool
 from models import CheckpointError, Model
@@ -172,6 +172,21 @@ async def test_the_choice_of_a_function(model, choice, opening):
     assert reply == prefill + opening
     assert ('"description": "Tell the weather"' in prefill) == (choice != "none")
     assert reply.endswith(f"assistant<|end_header_id|>\n\n{opening}")
+
+
+@pytest.mark.parametrize(
+    ("conversation", "limit", "kept"),
+    [(None, None, 11), (100, None, 1), (None, 100, 1), (600, 100, 1), (100, 600, 1)],
+)
+async def test_what_a_model_does_not_cope_with_is_forgotten(model, conversation, limit, kept):
+    """The oldest turns go, the instructions stay; of the model's limit and the caller's the smaller holds."""
+    asked = Asked(Engine(model, Limits(conversations=1)))
+    engine = UltravoxEngine(asked, "tiny", 5, conversation)
+    turns = [message("user" if number % 2 == 0 else "assistant", Text(f"turn {number}")) for number in range(11)]
+    await engine.prefill([message("system", Text("Be kind.")), *turns], Options(truncation=Truncation(limit=limit)))
+    engine.close()
+    assert "Be kind." in asked.prompts[-1]
+    assert re.findall(r"turn (\d+)", asked.prompts[-1]) == [str(number) for number in range(11 - kept, 11)]
 
 
 async def test_a_call_in_the_history_is_what_the_model_wrote(model):

@@ -113,6 +113,7 @@ def load(model: str | Path, name: str, device: str, max_new_tokens: int, quantiz
     """The in-process engine on a checkpoint: a folder, or a hub id. Raises CheckpointError (a ValueError) when it cannot be loaded."""
     import torch
 
+    from agent.engine import notes
     from agent.engine.ultravox import UltravoxEngine
     from models import load as load_model
     from models.engine import Engine as BatchingEngine
@@ -124,4 +125,4 @@ def load(model: str | Path, name: str, device: str, max_new_tokens: int, quantiz
         torch.set_num_threads(1 if loaded.parameters < SMALL else len(os.sched_getaffinity(0)))
     numbers = ", ".join(filter(None, (str(loaded.dtype).removeprefix("torch."), quantize)))
     placed = f"{name} on {loaded.device}, {numbers}"
-    return UltravoxEngine(BatchingEngine(loaded), placed, max_new_tokens)
+    return UltravoxEngine(BatchingEngine(loaded), placed, max_new_tokens, notes.read(str(model)).conversation)

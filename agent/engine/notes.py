@@ -1,9 +1,10 @@
 """What a checkpoint says of itself for a voice agent: `parley.json` in its folder, where there is one."""
 
 from pathlib import Path
+from typing import Annotated
 
 import pydantic
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 
 @pydantic.dataclasses.dataclass(frozen=True, config=ConfigDict(extra="forbid"))
@@ -15,6 +16,9 @@ class Notes:
 
     calibrated: bool = False
     """Its end-of-turn probability can be taken as it is."""
+
+    conversation: Annotated[int, Field(gt=0)] | None = None
+    """Tokens of a conversation after its instructions that it copes with, where that is less than it holds; older turns are forgotten."""
 
 
 def read(model: str) -> Notes:

@@ -72,11 +72,15 @@ class Line:
 class UltravoxEngine:
     """Implements `Engine` over one that batches, which it takes for its own."""
 
-    def __init__(self, engine: Engine, name: str, max_new_tokens: int) -> None:
-        """Answers once, so that no caller waits for the warm-up."""
+    def __init__(self, engine: Engine, name: str, max_new_tokens: int, conversation: int | None = None) -> None:
+        """Answers once, so that no caller waits for the warm-up.
+
+        `conversation` is how many tokens after the instructions the model copes with; None: as many as it holds.
+        """
         self.name = name
         self._engine = engine
         self._max_new_tokens = max_new_tokens
+        self._conversation = conversation
         self._lines: dict[Request, Line] = {}
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()  # for the thread; None: end
         self._stopped = False
@@ -90,7 +94,7 @@ class UltravoxEngine:
         """Stream the answer to the newest turn. Raises EngineError."""
         longest = min(options.max_tokens or self._max_new_tokens, self._max_new_tokens)
         priority = Priority.OFF_PATH if options.off_path else Priority.COMMITTED
-        async with aclosing(self._ask(messages, options, _wanted(options, longest, priority), usage)) as outputs:
+        async with aclosing(self._ask(messages, options, self._wanted(options, longest, priority), usage)) as outputs:
             async for output in outputs:
                 if isinstance(output, Delta):
                     yield output.text
@@ -99,7 +103,7 @@ class UltravoxEngine:
         self, messages: Sequence[Message], options: Options = DEFAULTS, usage: Usage | None = None
     ) -> Prefill:
         """Hear the conversation now; what is computed serves the next reply, and the next prefill up to the newest audio."""
-        wanted = _wanted(options, 0, Priority.SPECULATIVE)
+        wanted = self._wanted(options, 0, Priority.SPECULATIVE)
         async with aclosing(self._ask(messages, options, wanted, usage)) as outputs:
             async for output in outputs:
                 if isinstance(output, Prefilled):
@@ -110,6 +114,22 @@ class UltravoxEngine:
         """Let the thread end; requests that are in flight fail."""
         self._jobs.put(None)
         self._thread.join()
+
+    def _wanted(self, options: Options, tokens: int, priority: Priority) -> EngineOptions:
+        """Say it in the engine's terms."""
+        if options.committed:
+            priority = Priority.COMMITTED if options.committed.is_set() else Priority.SPECULATIVE
+        limit = min(filter(None, (options.truncation.limit, self._conversation)), default=None)
+        truncation = Truncation(options.truncation.retention, limit)
+        if options.tool_choice == "none" or not options.tools:
+            return EngineOptions(tokens, priority, truncation=truncation)
+        functions = tuple({"type": "function", "function": tool.model_dump(exclude={"type"})} for tool in options.tools)
+        match options.tool_choice:
+            case FunctionChoice(name=name):
+                call: str | None = name
+            case choice:
+                call = "" if choice == "required" else None
+        return EngineOptions(tokens, priority, truncation=truncation, tools=functions, call=call)
 
     async def _ask(
         self, messages: Sequence[Message], options: Options, wanted: EngineOptions, usage: Usage | None
@@ -178,21 +198,6 @@ class UltravoxEngine:
         self._engine.ask(*as_chat([second]), EngineOptions(2))
         while not self._engine.idle:
             self._engine.step()
-
-
-def _wanted(options: Options, tokens: int, priority: Priority) -> EngineOptions:
-    if options.committed:
-        priority = Priority.COMMITTED if options.committed.is_set() else Priority.SPECULATIVE
-    truncation = Truncation(options.truncation.retention, options.truncation.limit)
-    if options.tool_choice == "none" or not options.tools:
-        return EngineOptions(tokens, priority, truncation=truncation)
-    functions = tuple({"type": "function", "function": tool.model_dump(exclude={"type"})} for tool in options.tools)
-    match options.tool_choice:
-        case FunctionChoice(name=name):
-            call: str | None = name
-        case choice:
-            call = "" if choice == "required" else None
-    return EngineOptions(tokens, priority, truncation=truncation, tools=functions, call=call)
 
 
 def _count(usage: Usage, request: Request) -> None:

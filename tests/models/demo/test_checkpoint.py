@@ -7,6 +7,8 @@ import numpy as np
 import pytest
 import soxr
 
+from agent.conversation import Audio, Message, Text
+from agent.engine import load as load_engine
 from models import load
 from models.demo import rules
 from models.demo.augment import opus, pad
@@ -152,3 +154,16 @@ def test_what_the_page_suggests_works(model, suggestion):
 
 def test_the_checkpoint_is_small():
     assert sum(path.stat().st_size for path in CHECKPOINT.iterdir()) < 20_000_000
+
+
+async def test_a_conversation_may_be_longer_than_those_that_it_learnt_from(model):
+    """Through the engine, which forgets the oldest turns."""
+    engine, messages, correct = load_engine(CHECKPOINT, "demo", "cpu", 130), [], 0
+    for number, words in enumerate(("thank you very much", "tell me a joke", "who are you") * 5):
+        sound = np.round(speech(words, VOICES[0]) * 32767).astype(np.int16)
+        messages.append(Message(f"asked {number}", "user", (Audio(sound),)))
+        said = "".join([delta async for delta in engine.reply(messages)])
+        correct += said == right(SAID[words])
+        messages.append(Message(f"said {number}", "assistant", (Text(said),)))
+    engine.close()
+    assert correct >= 14
