@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from agent.conversation import Message
+from agent.engine import notes
 from agent.realtime.tools import FunctionTool, ToolChoice
 
 SMALL = 100e6
@@ -113,7 +114,6 @@ def load(model: str | Path, name: str, device: str, max_new_tokens: int, quantiz
     """The in-process engine on a checkpoint: a folder, or a hub id. Raises CheckpointError (a ValueError) when it cannot be loaded."""
     import torch
 
-    from agent.engine import notes
     from agent.engine.ultravox import UltravoxEngine
     from models import load as load_model
     from models.engine import Engine as BatchingEngine

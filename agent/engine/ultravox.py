@@ -119,7 +119,8 @@ class UltravoxEngine:
         """Say it in the engine's terms."""
         if options.committed:
             priority = Priority.COMMITTED if options.committed.is_set() else Priority.SPECULATIVE
-        limit = min(filter(None, (options.truncation.limit, self._conversation)), default=None)
+        limits = (options.truncation.limit, self._conversation)
+        limit = min((limit for limit in limits if limit is not None), default=None)
         truncation = Truncation(options.truncation.retention, limit)
         if options.tool_choice == "none" or not options.tools:
             return EngineOptions(tokens, priority, truncation=truncation)

@@ -27,9 +27,7 @@ from models.demo.utterances import UNFINISHED, Utterance
 
 READING = Part("reading", 10_400, 0.01, 6e-4, (Mix(), Mix(), NUMBERS, LEARNT), (1, 2, 1, 3, 1, 2, 1, 4))
 TOGETHER = 48  # clips that are heard at once
-STOPPED = (
-    0.25  # share of clips that are ended in a pause within, and of those that are ended in one after their last word
-)
+STOPPED = 0.25  # share of clips that are ended in a pause within; as many are ended in one after their last word
 BROKEN_OFF = 0.2  # share of conversations whose last utterance is not finished
 
 

@@ -54,6 +54,13 @@ def ask(model, *audios, said=()) -> str:
     return "".join(model.generate(messages, list(audios), max_new_tokens=130))
 
 
+def answer_offered(model, kind: str, audio, *rest) -> str:
+    """Ask with a function on offer; `rest` is what has come of the question since."""
+    offered = [{"type": "function", "function": KNOWN[kind][0].described()}]
+    messages = [{"role": "user", "content": "<|audio|>"}, *rest]
+    return "".join(model.generate(messages, [audio], max_new_tokens=60, tools=offered))
+
+
 @pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
 @pytest.mark.parametrize("words", SAID)
 def test_questions(model, words, voice):
@@ -85,10 +92,7 @@ def test_hello_after_a_story_that_was_interrupted(model):
 
 @pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
 def test_a_light_is_switched_on(model, voice):
-    offered = [{"type": "function", "function": KNOWN["light"][0].described()}]
-    asked = {"role": "user", "content": "<|audio|>"}
-    sound = speech("turn on the light in the kitchen", voice)
-    call = "".join(model.generate([asked], [sound], max_new_tokens=60, tools=offered))
+    call = answer_offered(model, "light", speech("turn on the light in the kitchen", voice))
     assert call == '{"name": "switch_light", "parameters": {"room": "kitchen", "on": true}}'
 
 
@@ -103,15 +107,12 @@ def test_a_number_is_confirmed_and_corrected(model):
 
 @pytest.mark.parametrize("voice", VOICES, ids=lambda voice: voice.name)
 def test_a_function_is_called_and_its_result_is_spoken(model, voice):
-    offered = [{"type": "function", "function": KNOWN["timer"][0].described()}]
-    said = {"role": "user", "content": "<|audio|>"}
     sound = speech("set a timer for five minutes", voice)
-    call = "".join(model.generate([said], [sound], max_new_tokens=60, tools=offered))
-    assert json.loads(call) == {"name": "set_timer", "parameters": {"seconds": 300}}
+    assert json.loads(answer_offered(model, "timer", sound)) == {"name": "set_timer", "parameters": {"seconds": 300}}
     told = "The timer is set to 300 seconds."
     called = {"type": "function", "function": {"name": "set_timer", "arguments": {"seconds": 300}}}
     rest = [{"role": "assistant", "content": "", "tool_calls": [called]}, {"role": "tool", "content": told}]
-    assert "".join(model.generate([said, *rest], [sound], max_new_tokens=60, tools=offered)) == told
+    assert answer_offered(model, "timer", sound, *rest) == told
 
 
 @pytest.mark.parametrize(

@@ -67,9 +67,9 @@ def test_a_pause_is_the_silence_of_the_clip_drawn_out():
 
 def test_clips_of_a_kind_stand_for_one_another(build: Path):
     pool = list(voiced([build / "speech" / "000.npz"]))
-    clips, kind = Clips(pool), pool[0].utterance.kind
-    found = clips.like(Utterance(kind, ""), Random(0))
-    assert found.utterance.kind == kind
+    clips, said = Clips(pool), pool[0].utterance
+    found = clips.like(said, Random(0))
+    assert found.utterance.kind == said.kind
     assert soundfile.info(found.path).samplerate == RATE
     assert clips.like(Utterance("nothing", ""), Random(0)) is None
 
