@@ -95,12 +95,11 @@ class Setting:
 
 @dataclass(frozen=True, slots=True)
 class Mix:
-    """How often each group of kinds and each task is drawn; `turns` bounds a conversation's length, `digits` that of strings."""
+    """How often each group of kinds and each task is drawn; `shortest` bounds the strings of digits."""
 
     weights: Mapping[str, float] = field(default_factory=lambda: WEIGHTS)
     tasks: Mapping[str, float] = field(default_factory=lambda: TASKS)
-    turns: int = 4
-    digits: int = 12
+    shortest: int = 1
     unfinished: float = 0.12  # share of conversations whose last utterance is broken off
 
 
@@ -121,7 +120,7 @@ def draw_utterances(mix: Mix, task: str, count: int, rng: Random) -> list[Uttera
     said: list[Utterance] = []
     for _ in range(count):
         follows = _follow(said, rng) if task == TALK else None
-        said.append(follows or draw_utterance(rng.choices(list(weights), list(weights.values()))[0], rng, mix.digits))
+        said.append(follows or draw_utterance(rng.choices(list(weights), list(weights.values()))[0], rng, mix.shortest))
     return said
 
 

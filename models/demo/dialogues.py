@@ -67,9 +67,8 @@ class Clips(Generic[Clip]):
 
 
 def _key(utterance: Utterance) -> str:
-    """Name what clips stand for one another: of a kind, and of strings of digits those that may be a telephone number."""
-    whole = utterance.kind == "digits" and len(utterance.numbers) == rules.PHONE_DIGITS
-    return "whole number" if whole else utterance.kind
+    """Name what clips stand for one another: of a kind, and of strings of digits those that are as long."""
+    return f"digits {len(utterance.numbers)}" if utterance.kind == "digits" else utterance.kind
 
 
 def voiced(shards: Sequence[Path]) -> Iterator[Voiced]:

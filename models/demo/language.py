@@ -23,7 +23,7 @@ from models.demo.conversation import Mix, draw_conversation
 from models.demo.noise import Unsure, find_confusions
 from models.demo.speech import pronounce
 from models.demo.tokens import IGNORED, PLACES, VOCABULARY, Chat, Row, spoken_words, text_row, train_tokenizer
-from models.demo.training import Run, mixed, train
+from models.demo.training import Run, attention, mixed, train
 
 TEXT = TextConfig(
     family="llama",
@@ -71,9 +71,10 @@ LEARNT = Mix(  # with more of what is learnt by heart and of words to write down
     },
     tasks={"talk": 64, "transcribe": 30, "German": 3, "Spanish": 3},
 )
-NUMBERS = Mix(  # with what is learnt last: long strings, digits that are corrected in them, dates
-    weights={"phone": 44, "digits": 36, "date": 8, "sum": 4, "difference": 4, "timer": 4},
-    tasks={"talk": 80, "transcribe": 20},
+NUMBERS = Mix(  # with what is learnt last: long strings, digits that are corrected in them, dates, words to write down
+    weights={"phone": 30, "digits": 50, "date": 8, "sum": 4, "difference": 4, "timer": 4},
+    tasks={"talk": 60, "transcribe": 40},
+    shortest=7,
 )
 # After the first part the embeddings stay as they are.
 WORDS = Part("words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED), (1, 2, 1, 3, 2, 6))
@@ -177,7 +178,7 @@ class Reader(nn.Module):
 
     def loss(self, rows: Sequence[Row], embedded: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Predict the answers of embedded conversations, ends of turns, and places of digits."""
-        with mixed():
+        with mixed(), attention(embedded.shape[1]):
             hidden = self.model(embedded)
             answered = labels[:, 1:] != IGNORED
             logits = self.model.head(hidden[:, :-1][answered]).float()

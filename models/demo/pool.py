@@ -24,7 +24,7 @@ from models.demo.utterances import Utterance, break_off, draw_utterance
 from models.demo.voices import TRAINED, Cast
 from models.features import RATE, log_mel
 
-SHARDS, CLIPS = 156, 1000  # about 120 hours
+SHARDS, CLIPS = 216, 1000  # about 165 hours
 RESERVED = 36  # shards, the last ones, that encoder and adapter are not trained on
 RECORDINGS = Path("../shared/data/spoken-digits")
 WEIGHTS = {  # groups of kinds, by how hard they are to hear

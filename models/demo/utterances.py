@@ -13,6 +13,7 @@ from models.demo.phrases import PHRASES
 
 FIXED = {kind.name: kind for kind in dialogue.KINDS}
 UNFINISHED = "unfinished"
+LONGEST = 12  # digits in a row
 WORDLESS = ("noise", "foreign", "silence")  # kinds without English words
 _GROUP = re.compile(r"\(([^()]*)\)")
 _LISTS = {
@@ -61,51 +62,51 @@ def spell(numbers: Sequence[int]) -> str:
     return " ".join(rules.NUMBERS[n] for n in numbers)
 
 
-def draw_utterance(group: str, rng: Random, longest: int = 12) -> Utterance:
-    """Draw an utterance of one group of a `Mix`, or of one fixed kind by its name; `longest` bounds strings of digits."""
+def draw_utterance(group: str, rng: Random, shortest: int = 1) -> Utterance:
+    """Draw an utterance of one group of a `Mix`, or of one fixed kind by its name; strings have at least so many digits."""
     if group in _DRAWS:
-        return _DRAWS[group](group, rng, longest)
+        return _DRAWS[group](group, rng, shortest)
     kind = FIXED.get(group) or rng.choices(dialogue.KINDS, [k.weight for k in dialogue.KINDS])[0]
     return Utterance(kind.name, _prefixed(_wording(rng.choice(kind.asks), rng), rng, 0.12))
 
 
-def _digits(group: str, rng: Random, longest: int) -> Utterance:
-    digits = draw_digits(rng, draw_count(rng, longest))
+def _digits(group: str, rng: Random, shortest: int) -> Utterance:
+    digits = draw_digits(rng, draw_count(rng, shortest))
     words = _wording(_some(rules.DIGIT_ASKS, rng, first=0.7), rng).replace("{d}", spell(digits))
     return Utterance(group, _prefixed(words, rng, 0.05), digits)
 
 
-def _phone(group: str, rng: Random, _longest: int) -> Utterance:
+def _phone(group: str, rng: Random, _shortest: int) -> Utterance:
     digits = draw_digits(rng, _phone_count(rng))
     words = _wording(rng.choice(rules.PHONE_ASKS), rng).replace("{d}", spell(digits))
     return Utterance(group, _prefixed(words, rng, 0.05), digits)
 
 
-def _correction(group: str, rng: Random, _longest: int) -> Utterance:
+def _correction(group: str, rng: Random, _shortest: int) -> Utterance:
     place, digit = rng.choice(list(rules.PLACES)), rng.randrange(10)
     words = _wording(rng.choice(rules.CORRECTION_ASKS), rng)
     return Utterance(group, words.replace("{o}", place).replace("{n}", spell([digit])), (digit,), place)
 
 
-def _back(group: str, rng: Random, _longest: int) -> Utterance:
+def _back(group: str, rng: Random, _shortest: int) -> Utterance:
     asks = rules.REPEAT_ASKS if group == "repeat" else rules.RECALL_ASKS
     return Utterance(group, _prefixed(_wording(rng.choice(asks), rng), rng, 0.1))
 
 
-def _unclear(group: str, rng: Random, _longest: int) -> Utterance:
+def _unclear(group: str, rng: Random, _shortest: int) -> Utterance:
     return Utterance(group, " ".join(fill(expand(rng.choice(unknown.SENTENCES), rng), rng).split()))
 
 
-def _speech(group: str, rng: Random, _longest: int) -> Utterance:
+def _speech(group: str, rng: Random, _shortest: int) -> Utterance:
     return Utterance(group, " ".join((rng.choice(_FIRST), *(rng.choice(_ANY) for _ in range(rng.randint(1, 8))))))
 
 
-def _function(group: str, rng: Random, _longest: int) -> Utterance:
+def _function(group: str, rng: Random, _shortest: int) -> Utterance:
     words, numbers, value = functions.fill(_wording(rng.choice(functions.ASKS[group]), rng), group, rng)
     return Utterance(group, _prefixed(words, rng, 0.1), numbers, value)
 
 
-def _calculation(group: str, rng: Random, _longest: int) -> Utterance:
+def _calculation(group: str, rng: Random, _shortest: int) -> Utterance:
     """Draw a sum or a difference in which nothing is above LARGEST, half of them of two digits."""
     most = 9 if rng.random() < 0.5 else rules.LARGEST
     if group == "sum":
@@ -119,9 +120,10 @@ def _calculation(group: str, rng: Random, _longest: int) -> Utterance:
     return Utterance(group, _prefixed(words, rng, 0.05), (a, b))
 
 
-def draw_count(rng: Random, longest: int) -> int:
-    """Draw how many digits a string has: short ones more often."""
-    return min(rng.randint(1, longest), rng.randint(1, longest)) if rng.random() < 0.4 else rng.randint(1, longest)
+def draw_count(rng: Random, shortest: int) -> int:
+    """Draw how many digits a string has: few more often."""
+    draws = 2 if rng.random() < 0.4 else 1
+    return min(rng.randint(shortest, LONGEST) for _ in range(draws))
 
 
 def _phone_count(rng: Random) -> int:
@@ -188,8 +190,8 @@ _DRAWS: Mapping[str, Callable[[str, Random, int], Utterance]] = {
     **dict.fromkeys(("sum", "difference"), _calculation),
     "unclear": _unclear,
     **dict.fromkeys(("repeat", "recall"), _back),
-    "phrase": lambda group, rng, _longest: Utterance(group, rng.choice(list(PHRASES))),
+    "phrase": lambda group, rng, _shortest: Utterance(group, rng.choice(list(PHRASES))),
     "speech": _speech,
     **dict.fromkeys(functions.KNOWN, _function),
-    **dict.fromkeys(WORDLESS, lambda group, _rng, _longest: Utterance(group, "")),
+    **dict.fromkeys(WORDLESS, lambda group, _rng, _shortest: Utterance(group, "")),
 }

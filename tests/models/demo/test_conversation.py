@@ -142,6 +142,7 @@ def test_typed_words_keep_their_meaning():
 
 def test_strings_have_up_to_twelve_digits():
     assert {len(draw_utterance("digits", Random(seed)).numbers) for seed in range(400)} == set(range(1, 13))
+    assert {len(draw_utterance("digits", Random(seed), 7).numbers) for seed in range(400)} == set(range(7, 13))
     assert len(draw_digits(Random(0), 12)) == 12
 
 
