@@ -16,17 +16,19 @@ from random import Random
 import torch
 
 from models.demo.adapter import train_adapter
+from models.demo.depth import depth_lines, measure_depth
 from models.demo.dialogues import write_dialogues
 from models.demo.encoder import train_encoder
 from models.demo.evaluate import REPORT, cases, evaluate, read, table, write_report
 from models.demo.export import CHECKPOINT, assemble, read_network, write_checkpoint
 from models.demo.judge import Judge
 from models.demo.language import build_tokenizer, train_language_model
-from models.demo.over import lines, measure_separation
+from models.demo.over import measure_separation, over_lines
 from models.demo.pool import RESERVED, build_pool, load_shards
 from models.demo.reading import train_reading
 from models.demo.tokens import Chat
 from models.demo.voices import HELD_OUT, PEOPLE, Cast, hold_out
+from models.demo.words import measure_words, word_lines
 
 STAGES = ("language", "speech", "encoder", "adapter", "reading", "distil", "evaluate")
 
@@ -71,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
     if last > 4:
         distil(options.build, shards)
     if last > 5:
-        finish(options.build, options.out, held_out, chat)
+        finish(options.build, options.out, shards, held_out, chat)
 
 
 def distil(build: Path, shards: Sequence[Path]) -> None:
@@ -86,14 +88,19 @@ def distil(build: Path, shards: Sequence[Path]) -> None:
     train(read_settings(settings))
 
 
-def finish(build: Path, out: Path, cast: Cast, chat: Chat) -> None:
+def finish(build: Path, out: Path, shards: Sequence[Path], cast: Cast, chat: Chat) -> None:
     """Write the distilled model as the checkpoint, and measure what was written, unless it was measured already."""
     if (build / REPORT).exists():
         return
     network = read_network(build / "distil" / "model")
     write_checkpoint(out, network, chat)
     judge = Judge(network, chat)
-    write_report(build, evaluate(judge, cast), lines(measure_separation(judge)))
+    more = (
+        over_lines(measure_separation(judge)),
+        depth_lines(measure_depth(judge)),
+        word_lines(measure_words(judge, shards[0])),
+    )
+    write_report(build, evaluate(judge, cast), *more)
 
 
 if __name__ == "__main__":

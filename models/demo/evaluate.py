@@ -168,9 +168,9 @@ def _percent(answers: Sequence[bool]) -> str:
     return f"{100 * sum(answers) / len(answers):.0f}" if answers else ""
 
 
-def write_report(folder: Path, measured: dict[str, Answers], more: Iterable[str] = ()) -> None:
-    """Print the table and further lines, and keep them beside the other results."""
-    lines = [*table(measured), "", *more]
+def write_report(folder: Path, measured: dict[str, Answers], *more: Iterable[str]) -> None:
+    """Print the table and further tables, and keep them beside the other results."""
+    lines = [line for lines in (table(measured), *more) for line in (*lines, "")][:-1]
     print("\n".join(lines), flush=True)
     (folder / "evaluation.json").write_text(json.dumps(measured))
     (folder / REPORT).write_text("\n".join(lines) + "\n")

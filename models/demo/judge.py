@@ -31,7 +31,7 @@ class Asked:
 def reads(language: LanguageModel, chat: Chat, asked: Asked, rng: Random, spoken: float) -> bool:
     """Ask a language model in text: laid out as audio with probability `spoken`, else typed."""
     row = text_row(asked.turns, asked.setting, chat, rng, spoken)
-    return _right(language, row, language.embed(torch.tensor(row.ids)), _newest(row, chat))
+    return _judged(language, row, language.embed(torch.tensor(row.ids)), chat)[-1][1]
 
 
 class Judge:
@@ -50,8 +50,13 @@ class Judge:
     @torch.inference_mode()
     def hears(self, asked: Asked, clips: Sequence[Sample]) -> bool:
         """Ask by voice, each turn by its clip."""
+        return self.hears_all(asked, clips)[-1][1]
+
+    @torch.inference_mode()
+    def hears_all(self, asked: Asked, clips: Sequence[Sample]) -> list[tuple[int, bool]]:
+        """Judge every turn of a conversation by voice; says how many tokens of conversation stood before its answer, and whether that is right."""
         row, embedded = self._heard(asked, clips)
-        return _right(self.model.language_model, row, embedded, _newest(row, self.chat))
+        return _judged(self.model.language_model, row, embedded, self.chat)
 
     @torch.inference_mode()
     def over(self, asked: Asked, clips: Sequence[Sample]) -> float:
@@ -69,16 +74,14 @@ class Judge:
         return row, embedded
 
 
-def _newest(row: Row, chat: Chat) -> int:
-    """Find where the last turn's answers begin: after the last message of the user."""
+def _judged(language: LanguageModel, row: Row, embedded: Tensor, chat: Chat) -> list[tuple[int, bool]]:
+    """Tell of each turn with an answer how many tokens stood before that, from the first message of the user, and whether it is right."""
+    given = language.head(language(embedded[None])[0]).argmax(-1).tolist()
     head = chat.head("user")
     starts = [at for at in range(len(row.ids)) if row.ids[at : at + len(head)] == head]
-    return starts[-1] + len(head)
-
-
-def _right(language: LanguageModel, row: Row, embedded: Tensor, start: int) -> bool:
-    hidden = language(embedded[None])[0]
-    expected = [(at, token) for at, token in enumerate(row.labels) if at >= start and token != IGNORED]
-    places, tokens = zip(*expected, strict=True)
-    given = language.head(hidden[torch.tensor(places) - 1]).argmax(-1)
-    return bool(given.tolist() == list(tokens))
+    judged = []
+    for start, end in zip(starts, [*starts[1:], len(row.ids)], strict=True):
+        if expected := [at for at in range(start, end) if row.labels[at] != IGNORED]:
+            right = all(given[at - 1] == row.labels[at] for at in expected)
+            judged.append((expected[0] - starts[0], right))
+    return judged

@@ -70,7 +70,7 @@ def _draw(kind: str, rng: Random) -> Utterance:
     return Utterance(kind, f"my number is {spell(digits)}", digits)
 
 
-def lines(measured: dict[str, Separation]) -> Iterator[str]:
+def over_lines(measured: dict[str, Separation]) -> Iterator[str]:
     """Write the result as a Markdown table."""
     yield "| turn is over? | AUC | median, whole | median, cut |"
     yield "| --- | ---: | ---: | ---: |"
