@@ -19,8 +19,8 @@ Chat = tuple[Messages, Sequence[Any]]  # messages and, in order of their placeho
 class Truncation:
     """What is forgotten of a conversation that does not fit."""
 
-    retention: float | None = 0.75  # part of the room that is kept at least; None: nothing is forgotten
-    limit: int | None = None  # positions after the system message, where the room is more
+    retention: float | None = 0.75  # part of the conversation's room that is kept at least; None: nothing is forgotten
+    limit: int | None = None  # positions after the system message and the functions, where the room is more
 
 
 BY_QUARTERS = Truncation()
@@ -32,17 +32,21 @@ def fit(
     length: Callable[[Messages, Sequence[Any]], int],
     room: int,
     truncation: Truncation = BY_QUARTERS,
+    functions: int = 0,
 ) -> Chat:
-    """Give the conversation that fits into `room` positions, as `length` counts them, or the least there can be of it."""
+    """Give the conversation that fits into `room` positions, as `length` counts them, or the least there can be of it.
+
+    So many positions of a `length` are the functions on offer.
+    """
     whole = length(messages, audios)
-    if truncation.limit is not None and messages[0]["role"] == "system" and len(messages) > 1:
-        counts = (messages[0]["content"] or "").count(PLACEHOLDER)
-        room = min(room, truncation.limit + whole - length(messages[1:], audios[counts:]))
-    elif truncation.limit is not None:
-        room = min(room, truncation.limit)
-    if whole <= room or truncation.retention is None or not (starts := _turns(messages)):
+    limit = room if truncation.limit is None else truncation.limit
+    if whole <= min(room, limit) or truncation.retention is None:
         return messages, audios
-    part = max(1, round(room * (1 - truncation.retention)))
+    instructions = functions + whole - length(*_conversation(messages, audios))
+    room = min(room, instructions + limit)
+    if whole <= room or not (starts := _turns(messages)):
+        return messages, audios
+    part = max(1, round((room - instructions) * (1 - truncation.retention)))
     target = -(-(whole - room) // part) * part
     ends = starts[1:]
     enough = bisect_left(ends, target, key=lambda end: whole - length(*_without_before(end, messages, audios)))
@@ -53,6 +57,13 @@ def _turns(messages: Messages) -> list[int]:
     """Find where turns start: at what a user says first after anybody else."""
     roles = [None, *(message["role"] for message in messages)]
     return [i for i, (before, role) in enumerate(pairwise(roles)) if role == "user" != before]
+
+
+def _conversation(messages: Messages, audios: Sequence[Any]) -> Chat:
+    """Leave out the system message, where anything follows it."""
+    if messages[0]["role"] != "system" or len(messages) == 1:
+        return messages, audios
+    return messages[1:], audios[(messages[0]["content"] or "").count(PLACEHOLDER) :]
 
 
 def _without_before(end: int, messages: Messages, audios: Sequence[Any]) -> Chat:

@@ -122,27 +122,31 @@ def build(model: Model, window: int, messages: Messages, audios: Sequence[Any], 
     template = model.tokenizer.template
     opening = template.call(options.call) if template and options.call is not None and options.max_new_tokens else ""
 
-    def plan(messages: Messages, audios: Sequence[Any]) -> Plan:
-        prompt = model.prompt(messages, options.tools or None) + opening
+    def plan(messages: Messages, audios: Sequence[Any], offered: Sequence[Any]) -> Plan:
+        prompt = model.prompt(messages, offered or None) + opening
         return model.plan(prompt, [len(audio) for audio in audios])
 
+    def length(messages: Messages, audios: Sequence[Any], offered: Sequence[Any] = options.tools) -> int:
+        return len(plan(messages, audios, offered).ids)
+
     room = window - min(max(1, options.max_new_tokens), window // 4)
-    kept, kept_audios = fit(messages, audios, lambda *chat: len(plan(*chat).ids), room, options.truncation)
-    planned = plan(kept, kept_audios)
-    length = len(planned.ids)
-    if length > window:
+    functions = length(messages, audios) - length(messages, audios, ()) if options.tools else 0
+    kept, kept_audios = fit(messages, audios, length, room, options.truncation, functions)
+    planned = plan(kept, kept_audios, options.tools)
+    positions = len(planned.ids)
+    if positions > window:
         what = "newest turn" if options.truncation.retention is not None else "conversation"
-        raise InputError(f"the {what} takes {length} tokens; the window holds {window}")
+        raise InputError(f"the {what} takes {positions} tokens; the window holds {window}")
     spoken = planned.windows and PLACEHOLDER in (messages[-1]["content"] or "")
     last = planned.windows[-1] if spoken else None
     return Request(
         plan=planned,
         keys=keys_of(planned, kept_audios),
         audios=kept_audios,
-        limit=min(options.max_new_tokens, window - length + 1),  # the last token needs no position
+        limit=min(options.max_new_tokens, window - positions + 1),  # the last token needs no position
         options=options,
         heard=last.start + last.count - 1 if last else None,
         text=Detokenizer(model.tokenizer, opening, calls=bool(options.tools)),
         priority=options.priority,
-        prompt=length,
+        prompt=positions,
     )

@@ -176,7 +176,7 @@ async def test_the_choice_of_a_function(model, choice, opening):
 
 @pytest.mark.parametrize(
     ("conversation", "limit", "kept"),
-    [(None, None, 11), (100, None, 1), (None, 100, 1), (600, 100, 1), (100, 600, 1), (600, 0, 1)],
+    [(None, None, 11), (100, None, 3), (None, 100, 3), (600, 100, 3), (100, 600, 3), (600, 0, 1)],
 )
 async def test_what_a_model_does_not_cope_with_is_forgotten(model, conversation, limit, kept):
     """The oldest turns go, the instructions stay; of the model's limit and the caller's the smaller holds."""

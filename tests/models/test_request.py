@@ -69,6 +69,20 @@ def test_a_conversation_that_may_not_be_cut_is_refused_when_it_is_too_long(model
         build(model, 60, turns, [AUDIO] * 8, Options(truncation=Truncation(None)))
 
 
+@pytest.mark.parametrize("system", [[], [{"role": "system", "content": "Be kind."}]])
+def test_functions_on_offer_are_no_part_of_the_conversation_that_is_limited(model: Model, system: list[dict]) -> None:
+    """They are part of the instructions, as OpenAI's `post_instructions` counts."""
+    messages, clock = [*system, *[TYPED, SAID] * 8, TYPED], {"name": "clock", "description": "Tell the time. " * 40}
+    tools = ({"type": "function", "function": clock | {"parameters": {"type": "object", "properties": {}}}},)
+
+    def kept(limit: int, offered: tuple[dict, ...]) -> int:
+        options = Options(0, truncation=Truncation(0.75, limit), tools=offered)
+        return model.tokenizer.decode(build(model, 4000, messages, [], options).plan.ids).count("typed")
+
+    assert 1 < kept(200, ()) < kept(4000, ()) == 9
+    assert [kept(limit, tools) for limit in (200, 4000)] == [kept(200, ()), 9]
+
+
 def test_positions_of_audio_are_counted(model: Model) -> None:
     request = ask(model, USER, SAID, USER)
     [first, second] = request.plan.windows
