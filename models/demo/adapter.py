@@ -24,7 +24,7 @@ from models.ultravox import Projector
 
 PROJECTOR = ProjectorConfig(audio_width=AUDIO.width, text_width=TEXT.width, hidden=640, norm_mid=True)
 SLOT = PROJECTOR.stack * FRAME  # seconds per row
-STEPS = 19_600
+STEPS = 18_800
 BATCH = 48  # clips
 STOPPED = 0.25  # share of clips that are ended in one of their pauses
 NEAR = 0.3  # of a slot: a word that ends no farther from its border may as well be in the slot across it

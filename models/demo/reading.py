@@ -25,7 +25,7 @@ from models.demo.tokens import Chat, Row, typed_turn
 from models.demo.training import Run, mixed, train
 from models.demo.utterances import UNFINISHED, Utterance
 
-READING = Part("reading", 14_200, 0.01, 6e-4, (Mix(), NUMBERS, Mix(), LEARNT, NUMBERS), (1, 2, 12, 3, 1, 8, 2, 12))
+READING = Part("reading", 14_500, 0.01, 6e-4, (Mix(), NUMBERS, Mix(), LEARNT, NUMBERS), (1, 2, 12, 3, 1, 8, 2, 12))
 TOGETHER = 48  # clips that are heard at once
 STOPPED = 0.25  # share of clips that are ended in a pause within; as many are ended in one after their last word
 BROKEN_OFF = 0.2  # share of conversations whose last utterance is not finished
