@@ -76,6 +76,9 @@ NUMBERS = Mix(  # with what is learnt last: long strings, digits that are correc
     tasks={"talk": 60, "transcribe": 40},
     shortest=7,
 )
+REPEATED = Mix(  # what only an answer holds, not the question: a result that is said again
+    weights={"sum": 20, "difference": 20, "digits": 15, "repeat": 35, "recall": 10}, tasks={"talk": 100}
+)
 # After the first part the embeddings stay as they are.
 WORDS = Part("words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED), (1, 2, 1, 3, 2, 6))
 LANGUAGE = Part("language", 6500, 0.015, 1e-3, (Mix(), LEARNT, NUMBERS), (1, 2, 1, 3, 1, 2, 1, 8))
