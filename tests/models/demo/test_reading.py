@@ -84,7 +84,8 @@ def test_conversations_are_made_of_clips_that_are_heard_or_read(heard, chat):
 
 def test_what_is_heard_stands_in_the_place_of_words(heard, chat, monkeypatch):
     """Other rows give another loss, at every step that is not imagined."""
-    monkeypatch.setattr(language, "BATCH", 13)
+    monkeypatch.setattr(language, "BATCH", 6)
+    monkeypatch.setattr(reading, "READING", Part("reading", 64, 0.01, 6e-4, (Mix(),), (1, 2)))
     reader = Reader(build_language_model(), chat)
     silent = [Read(clip.utterance, clip.tokens, torch.zeros_like(clip.rows)) for clip in heard]
     for step, differs in ((0, True), (SORTED, False), (2 * SORTED, True)):
