@@ -13,6 +13,7 @@ from typing import Any
 from models.inputs import PLACEHOLDER, Messages
 
 Chat = tuple[Messages, Sequence[Any]]  # messages and, in order of their placeholders, their audios
+Length = Callable[[Messages, Sequence[Any]], int]
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,20 +30,20 @@ BY_QUARTERS = Truncation()
 def fit(
     messages: Messages,
     audios: Sequence[Any],
-    length: Callable[[Messages, Sequence[Any]], int],
+    length: Length,
     room: int,
     truncation: Truncation = BY_QUARTERS,
-    functions: int = 0,
+    alone: Length | None = None,
 ) -> Chat:
     """Give the conversation that fits into `room` positions, as `length` counts them, or the least there can be of it.
 
-    So many positions of a `length` are the functions on offer.
+    `alone` counts messages without the functions on offer, where `length` counts those, too.
     """
     whole = length(messages, audios)
     limit = room if truncation.limit is None else truncation.limit
     if whole <= min(room, limit) or truncation.retention is None:
         return messages, audios
-    instructions = functions + whole - length(*_conversation(messages, audios))
+    instructions = whole - (alone or length)(*_conversation(messages, audios))
     room = min(room, instructions + limit)
     if whole <= room or not (starts := _turns(messages)):
         return messages, audios

@@ -122,17 +122,19 @@ def build(model: Model, window: int, messages: Messages, audios: Sequence[Any], 
     template = model.tokenizer.template
     opening = template.call(options.call) if template and options.call is not None and options.max_new_tokens else ""
 
-    def plan(messages: Messages, audios: Sequence[Any], offered: Sequence[Any]) -> Plan:
+    def plan(messages: Messages, audios: Sequence[Any], offered: Sequence[Any] = options.tools) -> Plan:
         prompt = model.prompt(messages, offered or None) + opening
         return model.plan(prompt, [len(audio) for audio in audios])
 
-    def length(messages: Messages, audios: Sequence[Any], offered: Sequence[Any] = options.tools) -> int:
-        return len(plan(messages, audios, offered).ids)
+    def length(messages: Messages, audios: Sequence[Any]) -> int:
+        return len(plan(messages, audios).ids)
+
+    def alone(messages: Messages, audios: Sequence[Any]) -> int:
+        return len(plan(messages, audios, ()).ids)
 
     room = window - min(max(1, options.max_new_tokens), window // 4)
-    functions = length(messages, audios) - length(messages, audios, ()) if options.tools else 0
-    kept, kept_audios = fit(messages, audios, length, room, options.truncation, functions)
-    planned = plan(kept, kept_audios, options.tools)
+    kept, kept_audios = fit(messages, audios, length, room, options.truncation, alone)
+    planned = plan(kept, kept_audios)
     positions = len(planned.ids)
     if positions > window:
         what = "newest turn" if options.truncation.retention is not None else "conversation"
