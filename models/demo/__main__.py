@@ -1,8 +1,8 @@
 """Make the demo checkpoint from nothing: `python -m models.demo [--build build/demo] [--out models/demo/checkpoint] [--until STAGE]`.
 
 Stages, each kept in the build folder and skipped when done: the language model, speech, the encoder, the adapter's first
-part, the language model again, now with what the adapter heard, after which it is frozen, distillation with `models train`,
-the checkpoint with its evaluation. A stage that was killed continues where it last saved. To run a stage again, remove its
+part, the language model again, now with what the adapter heard, all of them jointly, after which the language model is
+frozen, distillation with `models train`, the checkpoint with its evaluation. A stage that was killed continues where it last saved. To run a stage again, remove its
 file from the build folder.
 """
 
@@ -21,6 +21,7 @@ from models.demo.dialogues import write_dialogues
 from models.demo.encoder import train_encoder
 from models.demo.evaluate import REPORT, cases, evaluate, read, table, write_report
 from models.demo.export import CHECKPOINT, assemble, read_network, write_checkpoint
+from models.demo.joint import train_joint
 from models.demo.judge import Judge
 from models.demo.language import build_tokenizer, train_language_model
 from models.demo.over import measure_separation, over_lines
@@ -30,7 +31,7 @@ from models.demo.tokens import Chat
 from models.demo.voices import HELD_OUT, PEOPLE, Cast, hold_out
 from models.demo.words import measure_words, word_lines
 
-STAGES = ("language", "speech", "encoder", "adapter", "reading", "distil", "evaluate")
+STAGES = ("language", "speech", "encoder", "adapter", "reading", "joint", "distil", "evaluate")
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -68,11 +69,15 @@ def main(arguments: Sequence[str]) -> None:
         hearing = train_adapter(options.build, pool, listener, language, chat)
         if last == 3:
             return
-        language = train_reading(options.build, load_shards(shards[-RESERVED:]), hearing, language, chat)
+        reserved = load_shards(shards[-RESERVED:])
+        reader = train_reading(options.build, reserved, hearing, language, chat)
+        if last == 4:
+            return
+        language = train_joint(options.build, [*pool, *reserved], hearing, reader)
         write_checkpoint(start, assemble(hearing, language), chat)
-    if last > 4:
-        distil(options.build, shards)
     if last > 5:
+        distil(options.build, shards)
+    if last > 6:
         finish(options.build, options.out, shards, held_out, chat)
 
 

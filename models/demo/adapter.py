@@ -108,14 +108,18 @@ def place_heard(samples: Sequence[Sample], rows: Tensor, table: Tensor, chat: Ch
     return settle(torch.tensor(tokens, device=rows.device), either, names.detach(), chat.pause), names
 
 
-def align_loss(rows: Tensor, batch: Batch, table: Tensor, chat: Chat) -> dict[str, Tensor]:
-    """Draw rows [clips, slots, text width] to the embeddings of the words that end in their slots, by direction and by distance."""
+def align_loss(rows: Tensor, batch: Batch, table: Tensor, chat: Chat) -> tuple[dict[str, Tensor], Tensor]:
+    """Draw rows [clips, slots, text width] to the embeddings of the words that end in their slots, by direction and by distance.
+
+    Gives the terms, and the tokens that the rows were drawn to: [all slots of all clips].
+    """
     heard = torch.cat([of_clip[: slots(sample)] for of_clip, sample in zip(rows, batch.samples, strict=True)]).float()
     targets, names = place_heard(batch.samples, heard, table, chat)
     weight = 1 - (1 - SILENT_WEIGHT) * (targets == chat.pause).float()
     named = F.nll_loss(names, targets, reduction="none")
     near = (heard - table[targets]).square().mean(-1) / table.var()
-    return {"word": (named * weight).sum() / weight.sum(), "distance": (near * weight).sum() / weight.sum()}
+    terms = {"word": (named * weight).sum() / weight.sum(), "distance": (near * weight).sum() / weight.sum()}
+    return terms, targets
 
 
 def draw_clips(pool: Sequence[Sample], step: int) -> Batch:
@@ -147,9 +151,9 @@ def train_adapter(
 
     def loss(step: int) -> dict[str, Tensor]:
         batch = draw_clips(pool, step)
-        with mixed(), attention(batch.labels.shape[1]):
+        with mixed(), attention():
             encoded, rows = hearing(batch)
-            return align_loss(rows, batch, table, chat) | listener.loss(encoded, batch)
+            return align_loss(rows, batch, table, chat)[0] | listener.loss(encoded, batch)
 
     train(Run(folder / "align.pt", STEPS, muon=0.015, adamw=1e-3), hearing, loss)
     return hearing.eval()

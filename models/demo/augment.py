@@ -4,7 +4,7 @@ Samples are float32 in ±1 at 16 kHz, mono, of any length; every function gives 
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, assert_never
 
 import av
 import numpy as np
@@ -20,7 +20,7 @@ Rng = np.random.Generator
 
 @dataclass(frozen=True, slots=True)
 class Channel:
-    """How likely each disturbance is; `snr` bounds the noise's level below the speech in dB."""
+    """How likely each disturbance is; `snr` bounds the noise's level below the speech in dB, `sound` says what noise."""
 
     room: float = 0.35
     noise: float = 0.55
@@ -31,6 +31,7 @@ class Channel:
     bitrates: tuple[int, ...] = (16_000, 24_000, 32_000, 64_000)  # of Opus, per second
     clip: float = 0.04
     level: tuple[float, float] = (-32.0, -1.0)  # peak, dB below full scale
+    sound: Literal["any", "babble", "pink"] = "any"
 
 
 CLEAN = Channel(room=0, noise=0, microphone=0, g711=0, opus=0, clip=0, level=(-12.0, -2.0))
@@ -42,7 +43,7 @@ def disturb(samples: Samples, channel: Channel, babble: Samples | None, rng: Rng
     if rng.random() < channel.room:
         out = room(out, rng)
     if rng.random() < channel.noise:
-        out = add_noise(out, noise(len(out), babble, rng), rng.uniform(*channel.snr))
+        out = add_noise(out, _noise(channel, len(out), babble, rng), rng.uniform(*channel.snr))
     if rng.random() < channel.microphone:
         out = microphone(out, rng)
     out = level(out, rng.uniform(*channel.level))
@@ -91,17 +92,40 @@ def microphone(samples: Samples, rng: Rng) -> Samples:
     return _float32(np.fft.irfft(spectrum * 10 ** (response / 20), len(samples)))
 
 
+def _noise(channel: Channel, count: int, babble: Samples | None, rng: Rng) -> Samples:
+    match channel.sound:
+        case "any":
+            return noise(count, babble, rng)
+        case "babble":
+            assert babble is not None
+            return talk(count, babble, rng)
+        case "pink":
+            return coloured(count, 0.5, rng)
+        case other:
+            assert_never(other)
+
+
 def noise(count: int, babble: Samples | None, rng: Rng) -> Samples:
     """Draw noise: coloured (white to brown), mains hum, or other people talking."""
     kind = rng.random()
     if babble is not None and len(babble) and kind < 0.3:
-        return np.resize(np.roll(babble, int(rng.integers(len(babble)))), count)
+        return talk(count, babble, rng)
     if kind < 0.4:
         time = np.arange(count) / RATE
         tones = [rng.random() * np.sin(2 * np.pi * f * time) for f in rng.uniform(50, 150) * np.arange(1, 6)]
         return _float32(np.sum(tones, axis=0))
+    return coloured(count, rng.uniform(0, 1.0), rng)
+
+
+def talk(count: int, babble: Samples, rng: Rng) -> Samples:
+    """Cut so many samples out of other speech, which goes round."""
+    return np.resize(np.roll(babble, int(rng.integers(len(babble)))), count)
+
+
+def coloured(count: int, slope: float, rng: Rng) -> Samples:
+    """Draw noise whose amplitude falls with the frequency to the power of `slope`: 0 is white, 0.5 pink, 1 brown."""
     spectrum = np.fft.rfft(rng.standard_normal(count))
-    colour = np.maximum(np.arange(len(spectrum)), 1.0) ** -rng.uniform(0, 1.0)
+    colour = np.maximum(np.arange(len(spectrum)), 1.0) ** -slope
     return _float32(np.fft.irfft(spectrum * colour, count))
 
 

@@ -1,4 +1,4 @@
-"""Stage 7, third part: whether answers stay right as a conversation grows. `parley.json` beside a checkpoint says how far they do.
+"""Stage 8, third part: whether answers stay right as a conversation grows. `parley.json` beside a checkpoint says how far they do.
 
 Conversations are held by held-out voices, each turn by voice. Every answer is judged after the right ones before it.
 """

@@ -1,4 +1,4 @@
-"""Stage 6, first part: conversations made of the pool's clips, as manifests for `models train`.
+"""Stage 7, first part: conversations made of the pool's clips, as manifests for `models train`.
 
 A conversation is drawn as for the language model (`conversation.py`), but each turn is a clip; the newest is heard, most
 of those before it too. Some of the newest are ended in one of their pauses. One manifest holds what is answered, one what is

@@ -64,6 +64,8 @@ class Listener(nn.Module):
         labels = batch.labels.flatten().to(frames.device)
         named = F.cross_entropy(frames.flatten(0, 1), labels, ignore_index=UNLABELLED)
         known = [index for index, sample in enumerate(batch.samples) if len(sample.sequence)]
+        if not known:
+            return {"frames": named}
         order = self.order(encoded[known]).float().log_softmax(-1).transpose(0, 1)
         targets = [torch.from_numpy(batch.samples[index].sequence).long() for index in known]
         counts = torch.tensor([len(target) for target in targets])
@@ -133,7 +135,7 @@ def train_encoder(folder: Path, pool: Sequence[Sample], steps: int = STEPS) -> L
     def loss(step: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(step)
         batch = collate(draw_batch(pool, step, BATCH, "encoder"), generator)
-        with mixed(), attention(batch.labels.shape[1]):
+        with mixed(), attention():
             encoded = listener.encode(batch)
             return listener.loss(encoded, batch)
 

@@ -1,4 +1,4 @@
-"""Stage 7: how often the answer is right, on voices, rates, wordings and people that were not trained on.
+"""Stage 8: how often the answer is right, on voices, rates, wordings and people that were not trained on.
 
 Each clip is heard alone and unpadded, as in a call.
 """
@@ -6,7 +6,7 @@ Each clip is heard alone and unpadded, as in a call.
 import json
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from random import Random
 
@@ -14,7 +14,7 @@ import numpy as np
 
 from models.decoder import LanguageModel
 from models.demo import dialogue
-from models.demo.augment import CLEAN, Channel
+from models.demo.augment import CLEAN, Channel, Samples, level
 from models.demo.conversation import TALK, TRANSCRIBE, Mix, converse, draw_setting, draw_utterances
 from models.demo.judge import Asked, Judge, reads
 from models.demo.phrases import LANGUAGES
@@ -28,14 +28,16 @@ from models.demo.wordings import NEW_WORDINGS
 REPORT = "evaluation.md"  # in the build folder
 Answers = dict[str, list[bool]]
 Say = Callable[[Utterance, Random], Clip | None]
-CALL = Channel()
-CONDITIONS = {
+CALL = Channel()  # everything at random, one on top of the other
+CONDITIONS = {  # the others have one disturbance each
     "clean": CLEAN,
+    "babble": replace(CLEAN, noise=1, snr=(15, 15), sound="babble"),
+    "pink": replace(CLEAN, noise=1, snr=(15, 15), sound="pink"),
+    "G.711": replace(CLEAN, g711=1),
+    "Opus": replace(CLEAN, opus=1, bitrates=(24_000,)),
     "call": CALL,
-    "15 dB": Channel(noise=1, snr=(15, 15), opus=0, g711=0),
-    "G.711": Channel(g711=1),
-    "Opus": Channel(g711=0, opus=1, bitrates=(24_000,)),
 }
+TALKERS = 6  # of babble
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,10 +98,11 @@ def ask(case: Case, rng: Random) -> Asked:
 def heard(judge: Judge, asked: Sequence[Case], say: Say, channel: Channel) -> Answers:
     """Ask by voice; cases that a voice cannot say are left out."""
     answers: Answers = defaultdict(list)
+    babble = _babble(Random("evaluate babble"))
     for index, case in enumerate(asked):
         rng = Random(f"evaluate {index}")
         clips = [say(utterance, rng) for utterance in case.utterances]
-        samples = [hear(clip, channel, None, rng).sample for clip in clips if clip is not None]
+        samples = [hear(clip, channel, babble, rng).sample for clip in clips if clip is not None]
         if len(samples) == len(case.utterances):
             answers[case.label].append(judge.hears(ask(case, rng), samples))
     return answers
@@ -118,7 +121,7 @@ def not_english(judge: Judge, each: int) -> Answers:
     """Ask in other languages, with noise, sounds and babble: none is understood; silence is answered with nothing."""
     answers: Answers = defaultdict(list)
     rng = Random("evaluate not English")
-    babble = np.concatenate([by_espeak(draw_utterance("unclear", rng), HELD_OUT, rng).samples for _ in range(6)])
+    babble = _talk(rng)
     for index in range(16 * each):
         clip = foreign(rng, HELD_OUT) if index % 4 == 0 else no_speech(babble, HELD_OUT, rng)
         sample = hear(clip, CALL, None, rng).sample
@@ -141,6 +144,18 @@ def evaluate(judge: Judge, cast: Cast = HELD_OUT, each: int = 12) -> dict[str, A
         "typed": read(language, chat, cases(rng, each), spoken=0),
         "not English": not_english(judge, each),
     }
+
+
+def _babble(rng: Random) -> Samples:
+    """Let several voices talk at the same time, for as long as the first does."""
+    first, *others = (level(_talk(rng), -6) for _ in range(TALKERS))
+    together: Samples = np.sum([first, *(np.resize(other, len(first)) for other in others)], axis=0)
+    return together
+
+
+def _talk(rng: Random) -> Samples:
+    """Say six things one after the other, each by a voice of its own."""
+    return np.concatenate([_espeak(draw_utterance("unclear", rng), rng).samples for _ in range(6)])
 
 
 def _espeak(utterance: Utterance, rng: Random) -> Clip:

@@ -50,6 +50,7 @@ class Part:
     adamw: float
     mixes: tuple[Mix, ...]
     counts: tuple[int, ...]  # turns, of which a block of batches draws one
+    batch: int = 72  # conversations of one turn; of more turns proportionally fewer
 
 
 COPIED = Mix(  # copying takes most of the time, so it gets most of the examples
@@ -84,7 +85,6 @@ WORDS = Part("words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED), (1, 2, 1, 3, 2, 
 LANGUAGE = Part("language", 6500, 0.015, 1e-3, (Mix(), LEARNT, NUMBERS), (1, 2, 1, 3, 1, 2, 1, 8))
 SINGLE = 700  # steps at first in which every conversation is one turn
 RAMP = 1000  # steps at first in which noise grows
-BATCH = 72  # conversations of one turn; of more turns proportionally fewer
 SORTED = 16  # batches drawn at once and sorted by length: of four positions one would be padding otherwise, so it is one of ten
 OVER_WEIGHT = 0.3  # of what foretells the end of the turn, against the answers
 PLACES_WEIGHT = 0.3
@@ -142,7 +142,7 @@ class Batches(Generic[Drawn]):
         part, rng = self._part, Random(f"{self._part.name} {block}")
         mix = part.mixes[block % len(part.mixes)]
         count = 1 if part is WORDS and block * SORTED < SINGLE else rng.choice(part.counts)
-        size = BATCH * 2 // (1 + count)
+        size = part.batch * 2 // (1 + count)
         return sorted((self._draw(mix, count, rng) for _ in range(size * SORTED)), key=self._length)
 
 
@@ -181,12 +181,14 @@ class Reader(nn.Module):
 
     def loss(self, rows: Sequence[Row], embedded: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Predict the answers of embedded conversations, ends of turns, and places of digits."""
-        with mixed(), attention(embedded.shape[1]):
+        with mixed(), attention():
             hidden = self.model(embedded)
             answered = labels[:, 1:] != IGNORED
             logits = self.model.head(hidden[:, :-1][answered]).float()
             over = over_loss(hidden, rows, self.model, self.chat)
-        terms = {"loss": F.cross_entropy(logits, labels[:, 1:][answered].to(logits.device)), "over": over}
+        terms = {"over": over}
+        if answered.any():  # not where nobody has finished
+            terms["loss"] = F.cross_entropy(logits, labels[:, 1:][answered].to(logits.device))
         places = pad_sequence([torch.tensor(row.places) for row in rows], batch_first=True, padding_value=IGNORED)
         if (counted := places != IGNORED).any():
             assert self._halfway is not None

@@ -1,4 +1,4 @@
-"""Stage 7, second part: whether the model knows when a caller has not finished.
+"""Stage 8, second part: whether the model knows when a caller has not finished.
 
 Clips of held-out voices are ended in the pause after one of their words. What is measured is how well the probability
 of the end-of-turn token, at the last position of the audio, tells those that are all there from those that go on.

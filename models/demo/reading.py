@@ -1,4 +1,4 @@
-"""Stage 5: the language model learns to read what the adapter gives for speech, and is frozen for good.
+"""Stage 5: the language model learns to read what the adapter gives for speech.
 
 Imagined audio is made unsure by rules (`noise.py`); which words an adapter really takes for one another, and how it spreads
 a word over two slots, is learnt here from its rows for the pool's clips. Every second block of conversations is
@@ -90,7 +90,7 @@ def _hear(samples: Sequence[Sample], hearing: Hearing, generator: torch.Generato
 
 def train_reading(
     folder: Path, pool: Sequence[Sample], hearing: Hearing, language: LanguageModel, chat: Chat
-) -> LanguageModel:
+) -> Reader:
     """Run the stage in a build folder; the language model goes on from where it is, and needs no gradients afterwards."""
     torch.manual_seed(3)
     reader = Reader(language, chat)
@@ -99,7 +99,7 @@ def train_reading(
     clips = Clips(hear_pool(folder, pool, hearing, table, chat))
     run = Run(folder / f"{READING.name}.pt", READING.steps, READING.muon, READING.adamw)
     train(run, reader, Reading(reader, clips, chat))
-    return language.eval().requires_grad_(requires_grad=False)
+    return reader.eval()
 
 
 class Reading:

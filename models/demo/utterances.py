@@ -13,7 +13,7 @@ from models.demo.phrases import PHRASES
 
 FIXED = {kind.name: kind for kind in dialogue.KINDS}
 UNFINISHED = "unfinished"
-LONGEST = 12  # digits in a row
+LONGEST = 14  # digits in a row: two more than are promised, because what is longest is drawn, and so learnt, least
 WORDLESS = ("noise", "foreign", "silence")  # kinds without English words
 _GROUP = re.compile(r"\(([^()]*)\)")
 _LISTS = {
@@ -121,8 +121,8 @@ def _calculation(group: str, rng: Random, _shortest: int) -> Utterance:
 
 
 def draw_count(rng: Random, shortest: int) -> int:
-    """Draw how many digits a string has: few more often."""
-    draws = 2 if rng.random() < 0.4 else 1
+    """Draw how many digits a string has: few more often, where it may be short."""
+    draws = 2 if shortest == 1 and rng.random() < 0.4 else 1
     return min(rng.randint(shortest, LONGEST) for _ in range(draws))
 
 

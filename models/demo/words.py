@@ -1,4 +1,4 @@
-"""Stage 7, fourth part: how many of the spoken words the adapter names wrongly, before the language model reads them.
+"""Stage 8, fourth part: how many of the spoken words the adapter names wrongly, before the language model reads them.
 
 Where clips that were trained on are heard better than new ones by the same voices, clips are lacking; where those are heard
 better than other voices, voices are; else it was trained too little, or is too small.

@@ -22,7 +22,7 @@ from models.demo.export import assemble, read_network, write_checkpoint
 from models.demo.judge import Asked, Judge, reads
 from models.demo.language import build_language_model
 from models.demo.pool import load_shard, make_shard
-from models.demo.tokens import Chat, train_tokenizer
+from models.demo.tokens import Chat
 from models.demo.utterances import UNFINISHED, Utterance
 from models.demo.voices import TRAINED
 from models.distill.examples import Composer
@@ -32,11 +32,6 @@ from models.features import RATE
 from tests.models.distill.corpus import forget_accelerator
 
 CLIPS, CONVERSATIONS = 120, 250
-
-
-@pytest.fixture(scope="module")
-def chat() -> Chat:
-    return Chat(train_tokenizer())
 
 
 @pytest.fixture(scope="module")

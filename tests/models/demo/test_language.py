@@ -1,11 +1,11 @@
 """The demo recipe's language model in training: its batches, its losses, and what is measured of it in text."""
 
+from dataclasses import replace
 from random import Random
 
 import pytest
 import torch
 
-from models.demo import language
 from models.demo.evaluate import ask, cases, read, table
 from models.demo.language import (
     LANGUAGE,
@@ -19,12 +19,7 @@ from models.demo.language import (
     pad_rows,
 )
 from models.demo.phrases import LANGUAGES
-from models.demo.tokens import IGNORED, Chat, train_tokenizer
-
-
-@pytest.fixture(scope="module")
-def chat() -> Chat:
-    return Chat(train_tokenizer())
+from models.demo.tokens import IGNORED, Chat
 
 
 @pytest.fixture(scope="module")
@@ -49,9 +44,8 @@ def test_at_first_every_conversation_is_one_turn(chat):
     assert max(row.ids.count(chat.head("user")[1]) for step in range(0, 8 * SORTED, SORTED) for row in draw(step)) >= 8
 
 
-def test_losses_are_finite_and_reach_the_model_and_its_count(reader, chat, monkeypatch):
-    monkeypatch.setattr(language, "BATCH", 6)
-    terms = Imagined(reader, WORDS)(1300)
+def test_losses_are_finite_and_reach_the_model_and_its_count(reader):
+    terms = Imagined(reader, replace(WORDS, batch=6))(1300)
     assert set(terms) == {"loss", "over", "places"}
     sum(terms.values()).backward()
     assert all(value.isfinite() for value in terms.values())

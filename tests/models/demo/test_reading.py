@@ -1,5 +1,6 @@
 """The stage in which the language model reads what the adapter gives, on a small pool and a model of random weights."""
 
+from pathlib import Path
 from random import Random
 
 import pytest
@@ -13,36 +14,16 @@ from models.demo.encoder import Listener
 from models.demo.export import assemble
 from models.demo.judge import Judge
 from models.demo.language import SORTED, Part, Reader, build_language_model
-from models.demo.pool import Sample, load_shard, make_shard
+from models.demo.pool import Sample
 from models.demo.reading import Read, Reading, draw_read, hear_pool, train_reading
-from models.demo.tokens import Chat, train_tokenizer
-from models.demo.voices import TRAINED
+from models.demo.tokens import Chat
 
-CLIPS = 80
 TABLE = build_language_model().model.embed_tokens.weight.detach()
 
 
-@pytest.fixture(scope="module")
-def chat() -> Chat:
-    return Chat(train_tokenizer())
-
-
-@pytest.fixture(scope="module")
-def hearing() -> Hearing:
-    torch.manual_seed(0)
-    return Hearing(Listener(), 0.05).eval()
-
-
-@pytest.fixture(scope="module")
-def pool(tmp_path_factory: pytest.TempPathFactory) -> list[Sample]:
-    path = tmp_path_factory.mktemp("build") / "000.npz"
-    make_shard(path, "test", TRAINED, CLIPS)
-    return load_shard(path)
-
-
-@pytest.fixture(scope="module")
-def heard(tmp_path_factory: pytest.TempPathFactory, pool: list[Sample], hearing: Hearing, chat: Chat) -> list[Read]:
-    return hear_pool(tmp_path_factory.mktemp("heard"), pool, hearing, TABLE, chat)
+@pytest.fixture
+def heard(tmp_path: Path, pool: list[Sample], hearing: Hearing, chat: Chat) -> list[Read]:
+    return hear_pool(tmp_path, pool, hearing, TABLE, chat)
 
 
 def test_every_clip_is_heard_twice_with_a_row_for_each_slot(heard, pool):
@@ -84,8 +65,7 @@ def test_conversations_are_made_of_clips_that_are_heard_or_read(heard, chat):
 
 def test_what_is_heard_stands_in_the_place_of_words(heard, chat, monkeypatch):
     """Other rows give another loss, at every step that is not imagined."""
-    monkeypatch.setattr(language, "BATCH", 6)
-    monkeypatch.setattr(reading, "READING", Part("reading", 64, 0.01, 6e-4, (Mix(),), (1, 2)))
+    monkeypatch.setattr(reading, "READING", Part("reading", 64, 0.01, 6e-4, (Mix(),), (1, 2), batch=6))
     reader = Reader(build_language_model(), chat)
     silent = [Read(clip.utterance, clip.tokens, torch.zeros_like(clip.rows)) for clip in heard]
     for step, differs in ((0, True), (SORTED, False), (2 * SORTED, True)):
@@ -94,12 +74,10 @@ def test_what_is_heard_stands_in_the_place_of_words(heard, chat, monkeypatch):
 
 
 def test_the_stage_changes_the_layers_and_no_embedding(tmp_path, pool, hearing, chat, monkeypatch):
-    monkeypatch.setattr(language, "BATCH", 6)
-    monkeypatch.setattr(reading, "READING", Part("reading", 2, 0.01, 6e-4, (Mix(),), (1,)))
+    monkeypatch.setattr(reading, "READING", Part("reading", 2, 0.01, 6e-4, (Mix(),), (1,), batch=6))
     model = build_language_model()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     train_reading(tmp_path, pool, hearing, model, chat)
     changed = {name for name, value in model.state_dict().items() if not torch.equal(value, before[name])}
     assert "model.embed_tokens.weight" not in changed
     assert any("layers.0" in name for name in changed)
-    assert not any(parameter.requires_grad for parameter in model.parameters())

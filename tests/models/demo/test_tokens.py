@@ -13,22 +13,15 @@ from models.demo.noise import NEIGHBOURS, Unsure, find_confusions
 from models.demo.tokens import (
     IGNORED,
     TEMPLATE,
-    Chat,
     imagine_audio,
     opening,
     place_words,
     spoken_words,
     text_row,
-    train_tokenizer,
 )
 from models.demo.utterances import Utterance, draw_utterance
 
 TOKENS = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"}
-
-
-@pytest.fixture(scope="module")
-def chat() -> Chat:
-    return Chat(train_tokenizer())
 
 
 def messages_of(turns, setting) -> list[dict]:

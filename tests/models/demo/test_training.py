@@ -17,17 +17,11 @@ from models.demo.evaluate import table
 from models.demo.phones import PHONES, SILENCE, UNLABELLED, from_arpabet, from_espeak
 from models.demo.pool import Sample, frame_labels, hear, load_shard, save_shard, stop_after, stretch
 from models.demo.speech import Clip, by_espeak, by_people, group_borders, no_speech, punctuated, with_pauses
-from models.demo.tokens import Chat, train_tokenizer
 from models.demo.training import Run, device, orthogonal, train
 from models.demo.utterances import Utterance
 from models.demo.voices import HELD_OUT, invent
 
 RATE = 16_000
-
-
-@pytest.fixture(scope="module")
-def chat() -> Chat:
-    return Chat(train_tokenizer())
 
 
 def a_clip(words="one two", numbers=(1, 2), seconds=0.8, ends=(0.35, 0.8)) -> Clip:
@@ -166,6 +160,22 @@ def test_noise_is_as_far_below_speech_as_asked():
     assert 10 * np.log10(np.square(speech).mean() / np.square(added).mean()) == pytest.approx(15, abs=0.1)
 
 
+@pytest.mark.parametrize(("slope", "falls"), [(0.0, 0), (0.5, 3), (1.0, 6)], ids=["white", "pink", "brown"])
+def test_coloured_noise_falls_by_so_many_decibels_an_octave(slope, falls):
+    power = np.square(np.abs(np.fft.rfft(augment.coloured(RATE, slope, np.random.default_rng(0)))))
+    octaves = [10 * np.log10(power[hertz : 2 * hertz].mean()) for hertz in (250, 500, 1000, 2000)]
+    assert np.diff(octaves) == pytest.approx([-falls] * 3, abs=0.6)
+
+
+@pytest.mark.parametrize("sound", ["babble", "pink"])
+def test_a_channel_says_what_noise_there_is(sound):
+    """Babble is the other speech that is given, somewhere in it; pink noise is none of it."""
+    channel = replace(augment.CLEAN, noise=1, snr=(0, 0), sound=sound)
+    tone, silence = np.sin(np.arange(RATE, dtype=np.float32)), np.full(RATE, 1e-3, np.float32)
+    spectrum = np.abs(np.fft.rfft(augment.disturb(silence, channel, tone, np.random.default_rng(0))))
+    assert (spectrum[1:].argmax() + 1 == round(RATE / (2 * np.pi))) == (sound == "babble")
+
+
 def test_hear_gives_a_shard_that_reads_back(tmp_path):
     samples = [hear(a_clip(), augment.CLEAN, None, Random(seed)).sample for seed in range(3)]
     save_shard(tmp_path / "000.npz", samples)
@@ -202,9 +212,9 @@ def test_losses_are_finite_and_reach_encoder_and_rows(chat):
     listener = Listener().to(device())
     encoded = listener.encode(batch)
     rows = torch.randn(4, max(map(slots, batch.samples)), 256, requires_grad=True)
-    terms = listener.loss(encoded, batch) | align_loss(
-        rows, batch, torch.randn(chat.tokenizer.get_vocab_size(), 256), chat
-    )
+    aligned, tokens = align_loss(rows, batch, torch.randn(chat.tokenizer.get_vocab_size(), 256), chat)
+    assert len(tokens) == sum(map(slots, batch.samples))
+    terms = listener.loss(encoded, batch) | aligned
     sum(terms.values()).backward()
     assert all(torch.isfinite(value) for value in terms.values())
     assert rows.grad.abs().sum() > 0
