@@ -75,8 +75,9 @@ def test_the_ear_notes_when_it_heard_something_and_keeps_it_on_the_time_line():
 
     ear, news = run(main())
     assert news == len(ear.sounds) == 30
-    # Packet 11 arrives at 0.72 s; Opus and the resampler delay the tone by 7.5 ms.
-    assert ear.first(0.0) == pytest.approx(0.72 + 0.0075, abs=0.003)
+    # Packet 11 arrives at 0.72 s; Opus and the resampler delay the tone by 7.5 ms, and Opus lets it be heard up to 6 ms
+    # ahead (pre-echo), more on one processor than on another.
+    assert 0.72 + 0.0075 - 0.006 <= ear.first(0.0) <= 0.72 + 0.0075 + 0.003
     assert ear.first(0.81) == pytest.approx(0.82, abs=1e-3)
     assert ear.first(1.2) is None
     assert ear.last == pytest.approx(0.92 + 0.0075, abs=0.006)

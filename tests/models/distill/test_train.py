@@ -56,11 +56,11 @@ def test_the_learning_rate_rises_then_falls_to_its_share() -> None:
 def test_distilling_lowers_the_loss_and_the_result_hears(folder: Path) -> None:
     """The loss of two rounds, each of which has every clip once, is compared: clips differ more than a round changes them."""
     gentle = {"warm_up_steps": 2, "learning_rate": 0.003}
-    settings = corpus.settings(folder, run=corpus.run(steps=90, save_every=90), optimizer=gentle)
+    settings = corpus.settings(folder, run=corpus.run(steps=240, save_every=240), optimizer=gentle)
     result = train(settings)
     curve = losses(settings)
-    assert list(curve) == list(range(1, 91))
-    assert np.mean([curve[step] for step in range(85, 91)]) < 0.8 * np.mean([curve[step] for step in range(1, 7)])
+    assert list(curve) == list(range(1, 241))
+    assert np.mean([curve[step] for step in range(235, 241)]) < 0.8 * np.mean([curve[step] for step in range(1, 7)])
     before, after = (load(path, dtype="float32") for path in (settings.output / "start", result))
     assert open_checkpoint(result, {}).layout == "projector inside; both towers by id"
     sound = soundfile.read(folder / "3.wav", dtype="float32")[0]
