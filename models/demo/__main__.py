@@ -2,8 +2,8 @@
 
 Stages, each kept in the build folder and skipped when done: the language model, speech, the encoder, the adapter's first
 part, the language model again, now with what the adapter heard, all of them jointly, after which the language model is
-frozen, distillation with `models train`, the checkpoint with its evaluation. A stage that was killed continues where it last saved. To run a stage again, remove its
-file from the build folder.
+frozen, distillation with `models train`, the checkpoint with its evaluation. A stage that was killed continues where it
+last saved. To run a stage again, remove its file from the build folder.
 """
 
 import argparse

@@ -24,7 +24,7 @@ from models.demo.language import Batches, Imagined, Part, Reader, pad_rows
 from models.demo.pool import Sample, stop_after, stretch
 from models.demo.reading import READING
 from models.demo.tokens import Chat, typed_turn
-from models.demo.training import Run, attention, mixed, train
+from models.demo.training import Run, attention, device, mixed, train
 
 STRINGS = Mix(  # with what is heard worst; words to write down would else be most of what there is to learn
     weights={"digits": 45, "phone": 25, "sum": 6, "difference": 6, "date": 5, "timer": 4, "repeat": 3, "recall": 3},
@@ -34,6 +34,7 @@ STRINGS = Mix(  # with what is heard worst; words to write down would else be mo
 JOINT = Part("joint", 1300, 0.003, 2e-4, (Mix(), STRINGS), (1, 1, 1, 2, 3), batch=48)
 IMAGINED = Part("joint imagined", JOINT.steps, JOINT.muon, JOINT.adamw, READING.mixes, READING.counts, batch=32)
 NAMING_WEIGHT = 0.3  # of words and phones, against the answers
+KEPT = 0.3  # share that the weights from before have in the mean that the stage gives (Wortsman et al. 2022)
 STOPPED, DRAWN_OUT = (
     0.2,
     0.1,
@@ -129,10 +130,15 @@ def _length(drawn: Drawn) -> int:
 
 
 def train_joint(folder: Path, pool: Sequence[Sample], hearing: Hearing, reader: Reader) -> LanguageModel:
-    """Run the stage in a build folder; all go on from where they are, and the language model needs no gradients afterwards."""
+    """Run the stage in a build folder; all go on from where they are, and the language model needs no gradients afterwards.
+
+    What they end with is a mean of the weights before and after: a short training leaves noise in them, and takes from what it did not show.
+    """
     torch.manual_seed(4)
-    joint = Joint(hearing, reader)
+    joint = Joint(hearing, reader).to(device())
+    before = {name: value.clone() for name, value in joint.state_dict().items()}
     run = Run(folder / f"{JOINT.name}.pt", JOINT.steps, JOINT.muon, JOINT.adamw)
     train(run, joint, Answering(joint, pool))
+    joint.load_state_dict({name: value.lerp(before[name], KEPT) for name, value in joint.state_dict().items()})
     joint.eval()
     return reader.model.requires_grad_(requires_grad=False)

@@ -91,7 +91,7 @@ def _hear(samples: Sequence[Sample], hearing: Hearing, generator: torch.Generato
 def train_reading(
     folder: Path, pool: Sequence[Sample], hearing: Hearing, language: LanguageModel, chat: Chat
 ) -> Reader:
-    """Run the stage in a build folder; the language model goes on from where it is, and needs no gradients afterwards."""
+    """Run the stage in a build folder; the language model goes on from where it is, with the head that counts beside it."""
     torch.manual_seed(3)
     reader = Reader(language, chat)
     language.requires_grad_(requires_grad=True).model.embed_tokens.requires_grad_(requires_grad=False)

@@ -140,9 +140,9 @@ def test_typed_words_keep_their_meaning():
     assert asked.words in seen
 
 
-def test_strings_have_up_to_twelve_digits():
-    assert {len(draw_utterance("digits", Random(seed)).numbers) for seed in range(400)} == set(range(1, 13))
-    assert {len(draw_utterance("digits", Random(seed), 7).numbers) for seed in range(400)} == set(range(7, 13))
+def test_strings_have_up_to_fourteen_digits():
+    assert {len(draw_utterance("digits", Random(seed)).numbers) for seed in range(400)} == set(range(1, 15))
+    assert {len(draw_utterance("digits", Random(seed), 7).numbers) for seed in range(400)} == set(range(7, 15))
     assert len(draw_digits(Random(0), 12)) == 12
 
 

@@ -90,3 +90,14 @@ def test_the_stage_changes_everything_but_the_embeddings_and_freezes_what_reads(
         assert not any("embed" in key for key in changed)
     assert language is reader.model
     assert not any(parameter.requires_grad for parameter in language.parameters())
+
+
+@pytest.mark.parametrize("kept", [0.0, 0.5, 1.0])
+def test_the_stage_gives_the_mean_of_the_weights_before_and_after(tmp_path, pool, hearing, chat, kept, monkeypatch):
+    monkeypatch.setattr(joint, "KEPT", kept)
+    weight = hearing.multi_modal_projector.linear_2.weight
+    before = weight.clone()
+    train_joint(tmp_path, pool, hearing, Reader(build_language_model(), chat))
+    after = torch.load(tmp_path / "joint.pt")["module"]["hearing.multi_modal_projector.linear_2.weight"]
+    assert torch.allclose(weight, kept * before + (1 - kept) * after, atol=1e-6)
+    assert torch.equal(weight, before) == (kept == 1)
