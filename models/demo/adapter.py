@@ -18,7 +18,7 @@ from models.demo.encoder import AUDIO, Batch, Listener, collate, draw_batch
 from models.demo.language import TEXT
 from models.demo.pool import FRAME, Sample, stop_after
 from models.demo.tokens import Chat, place_words
-from models.demo.training import Run, attention, mixed, train
+from models.demo.training import Run, mixed, train
 from models.demo.utterances import FIXED, draw_break
 from models.ultravox import Projector
 
@@ -151,7 +151,7 @@ def train_adapter(
 
     def loss(step: int) -> dict[str, Tensor]:
         batch = draw_clips(pool, step)
-        with mixed(), attention():
+        with mixed():
             encoded, rows = hearing(batch)
             return align_loss(rows, batch, table, chat)[0] | listener.loss(encoded, batch)
 

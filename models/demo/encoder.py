@@ -19,7 +19,7 @@ from torch.nn.utils.rnn import pad_sequence
 from models.config import AudioConfig
 from models.demo.phones import PHONES, UNLABELLED
 from models.demo.pool import Sample, stretch, to_mel
-from models.demo.training import Run, attention, device, mixed, train
+from models.demo.training import Run, device, mixed, train
 from models.ultravox import AudioEncoder
 
 AUDIO = AudioConfig(width=256, layers=4, heads=4, feedforward=1024)
@@ -135,7 +135,7 @@ def train_encoder(folder: Path, pool: Sequence[Sample], steps: int = STEPS) -> L
     def loss(step: int) -> dict[str, Tensor]:
         generator = torch.Generator().manual_seed(step)
         batch = collate(draw_batch(pool, step, BATCH, "encoder"), generator)
-        with mixed(), attention():
+        with mixed():
             encoded = listener.encode(batch)
             return listener.loss(encoded, batch)
 

@@ -16,15 +16,15 @@ import torch
 from torch import Tensor, nn
 
 from models.decoder import LanguageModel
-from models.demo.adapter import Hearing, align_loss, slots, stopped
+from models.demo.adapter import Hearing, align_loss, slots
 from models.demo.conversation import Mix, Setting, Turn, converse, draw_setting
 from models.demo.dialogues import SPOKEN, Clips, draw_clips
 from models.demo.encoder import PACE, collate
 from models.demo.language import Batches, Imagined, Part, Reader, pad_rows
-from models.demo.pool import Sample, stop_after, stretch
-from models.demo.reading import READING
+from models.demo.pool import Sample, stretch
+from models.demo.reading import READING, maybe_stopped
 from models.demo.tokens import Chat, typed_turn
-from models.demo.training import Run, attention, device, mixed, train
+from models.demo.training import Run, device, mixed, train
 
 STRINGS = Mix(  # with what is heard worst; words to write down would else be most of what there is to learn
     weights={"digits": 45, "phone": 25, "sum": 6, "difference": 6, "date": 5, "timer": 4, "repeat": 3, "recall": 3},
@@ -35,10 +35,6 @@ JOINT = Part("joint", 1300, 0.003, 2e-4, (Mix(), STRINGS), (1, 1, 1, 2, 3), batc
 IMAGINED = Part("joint imagined", JOINT.steps, JOINT.muon, JOINT.adamw, READING.mixes, READING.counts, batch=32)
 NAMING_WEIGHT = 0.3  # of words and phones, against the answers
 KEPT = 0.3  # share that the weights from before have in the mean that the stage gives (Wortsman et al. 2022)
-STOPPED, DRAWN_OUT = (
-    0.2,
-    0.1,
-)  # shares of conversations whose last clip is ended in a pause within, and in one after its last word
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +71,7 @@ class Answering:
         hearing, table = self._joint.hearing, self._joint.reader.model.model.embed_tokens.weight.detach()
         drawn = self._drawn(step)
         batch = collate([clip for of_one in drawn for clip in of_one.clips], torch.Generator().manual_seed(step))
-        with mixed(), attention():
+        with mixed():
             encoded, rows = hearing(batch)
             aligned, tokens = align_loss(rows, batch, table, self._chat)
             naming = aligned | hearing.listener.loss(encoded, batch)
@@ -105,7 +101,7 @@ def draw(clips: Clips[Sample], chat: Chat, mix: Mix, count: int, rng: Random) ->
     drawn, task = draw_clips(clips, mix, count, rng)
     if not drawn:
         return draw(clips, chat, mix, count, rng)
-    drawn[-1] = _maybe_stopped(drawn[-1], rng)
+    drawn[-1] = maybe_stopped(drawn[-1], rng)
     drawn = [stretch(clip, rng.uniform(*PACE)) for clip in drawn]
     setting = draw_setting(task, [clip.utterance for clip in drawn], rng)
     turns = converse([clip.utterance for clip in drawn], setting, rng)
@@ -114,13 +110,6 @@ def draw(clips: Clips[Sample], chat: Chat, mix: Mix, count: int, rng: Random) ->
         for clip, turn in zip(drawn, turns, strict=True)
     ]
     return Drawn(turns, setting, said)
-
-
-def _maybe_stopped(sample: Sample, rng: Random) -> Sample:
-    share = rng.random()
-    if share < STOPPED:
-        return stopped(sample, rng)
-    return stop_after(sample, len(sample.ends), rng) if sample.ends and share < STOPPED + DRAWN_OUT else sample
 
 
 def _length(drawn: Drawn) -> int:

@@ -23,7 +23,7 @@ from models.demo.conversation import Mix, draw_conversation
 from models.demo.noise import Unsure, find_confusions
 from models.demo.speech import pronounce
 from models.demo.tokens import IGNORED, PLACES, VOCABULARY, Chat, Row, spoken_words, text_row, train_tokenizer
-from models.demo.training import Run, attention, mixed, train
+from models.demo.training import Run, mixed, train
 
 TEXT = TextConfig(
     family="llama",
@@ -181,7 +181,7 @@ class Reader(nn.Module):
 
     def loss(self, rows: Sequence[Row], embedded: Tensor, labels: Tensor) -> dict[str, Tensor]:
         """Predict the answers of embedded conversations, ends of turns, and places of digits."""
-        with mixed(), attention():
+        with mixed():
             hidden = self.model(embedded)
             answered = labels[:, 1:] != IGNORED
             logits = self.model.head(hidden[:, :-1][answered]).float()

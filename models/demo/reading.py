@@ -65,10 +65,11 @@ def hear_pool(folder: Path, pool: Sequence[Sample], hearing: Hearing, table: Ten
 def _some_stopped(pool: Sequence[Sample], seed: str) -> list[Sample]:
     """End some of the clips in a pause; gives them by length."""
     rng = Random(f"heard {seed}")
-    return sorted((_maybe_stopped(sample, rng) for sample in pool), key=lambda sample: len(sample.mel))
+    return sorted((maybe_stopped(sample, rng) for sample in pool), key=lambda sample: len(sample.mel))
 
 
-def _maybe_stopped(sample: Sample, rng: Random) -> Sample:
+def maybe_stopped(sample: Sample, rng: Random) -> Sample:
+    """End some clips in a pause within, as many in one after their last word."""
     share = rng.random()
     if share < STOPPED:
         return stopped(sample, rng)

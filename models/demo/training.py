@@ -73,10 +73,14 @@ def mixed() -> torch.autocast:
 
 
 def attention() -> AbstractContextManager[None]:
-    """Choose the kernel of attention: on a CPU plain products in bfloat16 take half the time of the fused kernel, forth and back."""
+    """Choose the kernel of attention: on a CPU plain products in bfloat16, forth and back.
+
+    On one core with AMX, 28 clips of 100, 170, 300 and 450 frames took 30, 52, 177, 348 ms a layer so; 48, 105, 328, 753 ms
+    in float32, to which torch would go; 91, 128, 182, 413 ms in the fused kernel.
+    """
     if device().type != "cpu":
         return nullcontext()
-    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(enabled=True)  # of the CPU's too, whatever its name says
+    torch.backends.cuda.allow_fp16_bf16_reduction_math_sdp(enabled=True)  # the CPU's, too, whatever the name says
     return sdpa_kernel(SDPBackend.MATH)
 
 
