@@ -31,10 +31,10 @@ STRINGS = Mix(  # with what is heard worst; words to write down would else be mo
     tasks={"talk": 90, "transcribe": 10},
     shortest=5,
 )
-JOINT = Part("joint", 1300, 0.003, 2e-4, (Mix(), STRINGS), (1, 1, 1, 2, 3), batch=48)
+JOINT = Part("joint", 2240, 0.003, 2e-4, (Mix(), STRINGS), (1, 1, 1, 2, 3), batch=48)
 IMAGINED = Part("joint imagined", JOINT.steps, JOINT.muon, JOINT.adamw, READING.mixes, READING.counts, batch=32)
 NAMING_WEIGHT = 0.3  # of words and phones, against the answers
-KEPT = 0.3  # share that the weights from before have in the mean that the stage gives (Wortsman et al. 2022)
+KEPT = 0.36  # share that the weights from before have in the mean that the stage gives (Wortsman et al. 2022)
 
 
 @dataclass(frozen=True, slots=True)

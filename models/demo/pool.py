@@ -24,20 +24,20 @@ from models.demo.utterances import Utterance, break_off, draw_utterance
 from models.demo.voices import TRAINED, Cast
 from models.features import RATE, log_mel
 
-SHARDS, CLIPS = 216, 1000  # about 165 hours
+SHARDS, CLIPS = 216, 1000  # about 180 hours
 RESERVED = 36  # shards, the last ones, that encoder and adapter are not trained on
 RECORDINGS = Path("../shared/data/spoken-digits")
 WEIGHTS = {  # groups of kinds, by how hard they are to hear
     "fixed": 36,
-    "digits": 12,
-    "phone": 7,
+    "digits": 20,
+    "phone": 10,
     "correction": 2,
     "sum": 6,
     "difference": 6,
     "repeat": 3,
     "recall": 3,
-    "unclear": 7,
-    "speech": 7,
+    "unclear": 9,
+    "speech": 12,
     "phrase": 8,
     "time": 1,
     "date": 1,
