@@ -7,7 +7,7 @@ BIN := .venv/bin
 TORCH ?= torch==2.13.0$(if $(or $(shell command -v nvidia-smi),$(filter-out Linux,$(shell uname -s))),,+cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check test bench demo format clean
+.PHONY: help install run check lint test bench demo format clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -21,13 +21,15 @@ test: .venv/tested  ## run all tests (ARGS='-m "not slow"' leaves out the minute
 	$(BIN)/pytest $(ARGS)
 	node --test tests/web/*.test.js
 
-check: .venv/tested tests/web/node_modules tests/clients/node_modules tests/clients/.pipecat  ## what CI runs: format, lint, types, imports, budgets, and all tests
+check: .venv/tested tests/web/node_modules tests/clients/node_modules tests/clients/.pipecat  ## what CI runs: `lint` and `test`, side by side with --jobs
+	$(MAKE) lint test
+
+lint: .venv/tested tests/web/node_modules  ## check format, style, types and import directions
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	tests/web/node_modules/.bin/tsc --noEmit --project web/jsconfig.json
-	$(MAKE) test
 
 bench: .venv/installed  ## measure real calls over loopback
 	@$(BIN)/parley bench $(ARGS)
