@@ -123,7 +123,7 @@ class Engine:
             self._waiting.append(least)
 
     def _guard(self, requests: Sequence[Request], work: Callable[[Sequence[Request]], None]) -> bool:
-        """Do work of which nothing is kept if it goes wrong; then a single request has failed, several are told by False."""
+        """Do work of which nothing is kept if it goes wrong; a single request then fails, of several it is not known which: False."""
         try:
             work(requests)
         except (InputError, RuntimeError) as error:  # RuntimeError is what torch raises, out of memory included
@@ -132,9 +132,9 @@ class Engine:
                     request.tape.cache.length = len(request.tape.keys)
             if self.model.device.type == "cuda":
                 torch.cuda.empty_cache()
-            if len(requests) == 1:
-                self._fail(requests[0], error)
-            return False
+            if len(requests) > 1:
+                return False
+            self._fail(requests[0], error)
         return True
 
     def _prefill(self, requests: Sequence[Request]) -> None:

@@ -359,7 +359,8 @@ class Faulty:
 
 
 def test_a_step_that_fails_costs_only_the_request_at_fault(model: Model) -> None:
-    broken = Model(model._network, model.tokenizer, model.stop)
+    endless = Model(model._network, model.tokenizer, frozenset())  # so that both are in flight when it fails
+    broken = Model(model._network, model.tokenizer, frozenset())
     broken.language_model = faulty = Faulty(model.language_model)
     engine = Engine(broken, SMALL)
     good, bad = engine.ask(*CHATS[1], Options(20)), engine.ask(*CHATS[2], Options(20))
@@ -367,11 +368,27 @@ def test_a_step_that_fails_costs_only_the_request_at_fault(model: Model) -> None
     while not (good.made and bad.made):
         outputs += engine.step()
     faulty.token = bad.made[-1]
-    assert bad.made[-1] not in (good_ids := model.tokenizer.encode(alone(model, *CHATS[1], 20)))
     outputs += run(engine)
-    assert good_ids
+    assert bad.made[-1] not in good.made
     assert isinstance(of(outputs, bad)[-1], Failed)
-    assert text(outputs, good) == alone(model, *CHATS[1], 20)
+    assert text(outputs, good) == alone(endless, *CHATS[1], 20)
+    assert len(good.made) == 20
+
+
+def test_a_step_that_fails_for_the_only_answer_in_flight_fails_that_answer(model: Model) -> None:
+    broken = Model(model._network, model.tokenizer, model.stop)
+    broken.language_model = faulty = Faulty(model.language_model)
+    engine = Engine(broken, SMALL)
+    bad = engine.ask(*CHATS[2], Options(20))
+    outputs: list[tuple[Request, Output]] = []
+    while not bad.made:
+        outputs += engine.step()
+    faulty.token = bad.made[-1]
+    outputs += run(engine)
+    assert [type(output) for output in of(outputs, bad)[-1:]] == [Failed]
+    assert engine.idle
+    faulty.token = None
+    assert answer(engine, *CHATS[1]) == alone(model, *CHATS[1])
 
 
 def test_a_long_conversation_forgets_its_oldest_turns(model: Model) -> None:
