@@ -66,7 +66,7 @@ def cases(rng: Random, each: int, before: int = 0) -> list[Case]:
     for task in (TRANSCRIBE, *LANGUAGES):
         drawn = [draw_utterances(Mix(unfinished=0), task, 1, rng) for _ in range(2 * each)]
         made += [Case(task, tuple(utterances), task) for utterances in drawn if utterances[0].words]
-    return made + _corrections(rng, each)
+    return made + _corrections(rng, each) + _repeated(rng, each)
 
 
 def _after(asked: Utterance, before: int, rng: Random) -> tuple[Utterance, ...]:
@@ -83,6 +83,12 @@ def _corrections(rng: Random, each: int) -> list[Case]:
             number = Utterance("phone", f"my number is {spell(digits)}", digits)
             made.append(Case(f"number, {kind}", (number, draw_utterance(kind, rng))))
     return made
+
+
+def _repeated(rng: Random, each: int) -> list[Case]:
+    """Draw results that are asked for again: what is to be said then stands in the answer alone."""
+    kinds = [kind for kind in ("sum", "difference") for _ in range(each)]
+    return [Case("result, repeat", (draw_utterance(kind, rng), draw_utterance("repeat", rng))) for kind in kinds]
 
 
 def new_wordings() -> list[Case]:
