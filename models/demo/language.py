@@ -21,6 +21,7 @@ from models.config import RopeConfig, TextConfig
 from models.decoder import LanguageModel
 from models.demo.conversation import Mix, draw_conversation
 from models.demo.noise import Unsure, find_confusions
+from models.demo.pointing import Pointer
 from models.demo.speech import pronounce
 from models.demo.tokens import IGNORED, PLACES, VOCABULARY, Chat, Row, spoken_words, text_row, train_tokenizer
 from models.demo.training import Run, mixed, train
@@ -88,6 +89,8 @@ RAMP = 1000  # steps at first in which noise grows
 SORTED = 16  # batches drawn at once and sorted by length: of four positions one would be padding otherwise, so it is one of ten
 OVER_WEIGHT = 0.3  # of what foretells the end of the turn, against the answers
 PLACES_WEIGHT = 0.3
+SOURCE_WEIGHT = 0.2
+POINTING = TEXT.layers - 2  # the layer that is shown what to copy: what is counted below it is known by then
 
 
 def build_tokenizer(folder: Path) -> Tokenizer:
@@ -158,7 +161,8 @@ def imagined(part: Part, chat: Chat) -> Batches[Row]:
 class Reader(nn.Module):
     """The language model in training, with a head that tells, half-way up, which digit or word of several a position is about.
 
-    Copying needs that count, and learns it slowly from answers alone. The head is dropped afterwards.
+    Copying needs that count, and learns it slowly from answers alone. The head is dropped afterwards. Further up it is
+    shown where the digit or word is that comes now (`pointing.py`).
     """
 
     def __init__(self, model: LanguageModel, chat: Chat) -> None:
@@ -168,6 +172,7 @@ class Reader(nn.Module):
         self.chat = chat
         self._halfway: Tensor | None = None
         model.model.layers[TEXT.layers // 2].register_forward_hook(self._keep)
+        self._pointer = Pointer(model, POINTING)
 
     @cached_property
     def _unsure(self) -> Unsure:
@@ -180,7 +185,7 @@ class Reader(nn.Module):
         self._halfway = output
 
     def loss(self, rows: Sequence[Row], embedded: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        """Predict the answers of embedded conversations, ends of turns, and places of digits."""
+        """Predict the answers of embedded conversations, ends of turns, and places of digits; look at what is copied."""
         with mixed():
             hidden = self.model(embedded)
             answered = labels[:, 1:] != IGNORED
@@ -192,8 +197,10 @@ class Reader(nn.Module):
         places = pad_sequence([torch.tensor(row.places) for row in rows], batch_first=True, padding_value=IGNORED)
         if (counted := places != IGNORED).any():
             assert self._halfway is not None
-            told = self.places(self._halfway[counted].float())
+            told = self.places(F.rms_norm(self._halfway[counted].float(), (TEXT.width,)))
             terms["places"] = PLACES_WEIGHT * F.cross_entropy(told, places[counted].to(told.device))
+        if (missed := self._pointer.loss(rows)) is not None:
+            terms["source"] = SOURCE_WEIGHT * missed
         return terms
 
     def disturbed(self, ids: Tensor, rows: Sequence[Row], step: int, most: float) -> Tensor:

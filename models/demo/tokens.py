@@ -6,9 +6,10 @@ all others, `<|word|>` for a word that has no token of its own, `<|noise|>` for 
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from difflib import SequenceMatcher
 from random import Random
 
 from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -76,6 +77,7 @@ TEMPLATE = """\
 """
 IGNORED = -100  # label of positions that are not answers
 PLACES = 16  # digits or words that are counted at most
+COPIED = 2  # tokens in a row that are taken for a copy
 NOISE_READ = f"Answer with exactly {rules.NOISE} and with nothing else."  # what `models train` has the teacher read
 
 
@@ -145,14 +147,16 @@ class Row:
     """One conversation as tokens. `labels` holds the answers' tokens and IGNORED; `spoken` lists [start, end) of audio.
 
     `places` says at a digit of the caller which one of the string it is (from 0), and just before a digit of the
-    answer which one comes now; of what is written down it counts all words; IGNORED elsewhere. `over` says of the last position of a spoken turn whether the caller
-    has finished.
+    answer which one comes now; of what is written down it counts all words; IGNORED elsewhere. `sources` says just before a
+    token of the answer that is copied where that stands. `over` says of the last position of a spoken turn whether the
+    caller has finished.
     """
 
     ids: list[int]
     labels: list[int]
     spoken: list[tuple[int, int]]
     places: list[int]
+    sources: list[int]
     over: list[tuple[int, bool]]
 
 
@@ -198,7 +202,8 @@ class _Writer:
         self._chat = chat
         self._ids, self._labels = [chat.begin], [IGNORED]
         self._spoken, self._over = list[tuple[int, int]](), list[tuple[int, bool]]()
-        self._places = dict[int, int]()
+        self._places, self._sources = dict[int, int](), dict[int, int]()
+        self._answer = range(0)  # the last one
 
     def add(self, ids: Sequence[int], labelled: bool = False) -> range:
         """Add tokens; gives their positions."""
@@ -217,7 +222,7 @@ class _Writer:
         self.add([chat.end])
         counted = self._counted(utterance, setting)
         first = () if is_audio or counted is not chat.words else (at.start,)  # of what is typed no space tells it
-        self._count(sorted({*first, *(position for position in at if self._ids[position] in counted)}))
+        asked = self._count(sorted({*first, *(position for position in at if self._ids[position] in counted)}))
         if not utterance.over and utterance.kind != "phone":
             return
         if turn.call:
@@ -226,11 +231,18 @@ class _Writer:
             self.add([*chat.head("ipython", turn.result), chat.end])
         self.add(chat.head("assistant"))
         answer = self.add([*chat.encode(turn.said), chat.end], labelled=turn.heard is None)
-        self._count(position - 1 for position in answer if self._ids[position] in counted)
+        told = self._count([position - 1 for position in answer if self._ids[position] in counted])
+        if utterance.kind in ("repeat", "correction") and setting.task == TALK:
+            self._copy_answer(answer)
+        elif len(asked) == len(told):
+            self._sources |= zip(told, asked, strict=True)
+        self._answer = answer
 
     def finish(self) -> Row:
-        places = [self._places.get(at, IGNORED) for at in range(len(self._ids))]
-        return Row(self._ids, self._labels, self._spoken, places, self._over)
+        places, sources = (
+            [told.get(at, IGNORED) for at in range(len(self._ids))] for told in (self._places, self._sources)
+        )
+        return Row(self._ids, self._labels, self._spoken, places, sources, self._over)
 
     def _counted(self, utterance: Utterance, setting: Setting) -> AbstractSet[int]:
         """Say which tokens are counted."""
@@ -238,8 +250,18 @@ class _Writer:
             return self._chat.words
         return self._chat.digits if utterance.kind in ("digits", "phone", "correction") else frozenset()
 
-    def _count(self, positions: Iterable[int]) -> None:
-        self._places |= dict(zip(positions, range(PLACES), strict=False))
+    def _count(self, positions: list[int]) -> list[int]:
+        self._places |= zip(positions, range(PLACES), strict=False)
+        return positions
+
+    def _copy_answer(self, answer: range) -> None:
+        """Note what an answer has in common with the one before; the first word of that has no space before it."""
+        decode = self._chat.tokenizer.decode
+        earlier, later = ([decode([self._ids[position]]).strip() for position in of] for of in (self._answer, answer))
+        for block in SequenceMatcher(None, earlier, later, autojunk=False).get_matching_blocks():
+            if block.size >= COPIED:
+                sources = range(self._answer.start + block.a, self._answer.start + block.a + block.size)
+                self._sources |= zip(range(answer.start + block.b - 1, answer.stop), sources, strict=False)
 
 
 def place_words(tokens: Sequence[int], ends: Sequence[float], slots: int, pause: int) -> list[int]:

@@ -46,7 +46,7 @@ def test_at_first_every_conversation_is_one_turn(chat):
 
 def test_losses_are_finite_and_reach_the_model_and_its_count(reader):
     terms = Imagined(reader, replace(WORDS, batch=6))(1300)
-    assert set(terms) == {"loss", "over", "places"}
+    assert set(terms) == {"loss", "over", "places", "source"}
     sum(terms.values()).backward()
     assert all(value.isfinite() for value in terms.values())
     for parameter in (reader.places.weight, *reader.model.parameters()):
@@ -86,7 +86,16 @@ def test_rows_are_padded_on_the_right(chat):
 def test_every_kind_is_measured_in_text(reader, chat):
     asked = cases(Random(0), 1)
     labels = {case.label for case in asked}
-    assert labels >= {"greeting", "phone", "digits 12", "difference", "transcribe", "number, correction", *LANGUAGES}
+    assert labels >= {
+        "greeting",
+        "phone",
+        "digits 12",
+        "difference",
+        "transcribe",
+        "number, correction",
+        "result, repeat",
+        *LANGUAGES,
+    }
     assert all(ask(case, Random(0)).turns for case in asked)
     measured = read(reader.model.eval(), chat, asked[::12], spoken=1)
     assert len(list(table({"as heard": measured}))) == len(measured) + 3

@@ -13,13 +13,15 @@ from models.demo.noise import NEIGHBOURS, Unsure, find_confusions
 from models.demo.tokens import (
     IGNORED,
     TEMPLATE,
+    Chat,
+    Row,
     imagine_audio,
     opening,
     place_words,
     spoken_words,
     text_row,
 )
-from models.demo.utterances import Utterance, draw_utterance
+from models.demo.utterances import Utterance, draw_utterance, spell
 
 TOKENS = {"bos_token": "<|begin_of_text|>", "eos_token": "<|eot_id|>"}
 
@@ -140,6 +142,49 @@ def test_places_count_all_words_that_are_written_down(chat):
     assert [row.ids[at + 1] for _, at in told[4:]] == words
     row = chat.row(turns, [chat.encode(said.words)], [False], setting)
     assert [place for place in row.places if place != IGNORED] == [0, 1, 2, 3] * 2
+
+
+def test_sources_of_digits_are_where_the_caller_said_them(chat):
+    digits = (5, 5, 1, 2)
+    words = ["five", "five", "one", "two"]
+    turns = converse([Utterance("digits", " ".join(words), digits)], Setting(), Random(0))
+    spoken = [chat.pause, chat.word("five"), chat.pause, *(chat.word(word) for word in words[1:])]
+    row = chat.row(turns, [spoken], [True], Setting())
+    start = row.spoken[0][0]
+    assert [source - start for source in row.sources if source != IGNORED] == [1, 3, 4, 5]
+    assert [word.strip().lower() for word, _ in copied(row, chat)] == words
+    typed_row = chat.row(turns, [chat.encode("5512")], [False], Setting())
+    assert [word for _, word in copied(typed_row, chat)] == ["5", "5", "1", "2"]
+
+
+def test_sources_of_what_is_said_again_are_in_the_answer_before(chat):
+    asked = [Utterance("sum", "what is three plus five", (3, 5)), Utterance("repeat", "say that again")]
+    turns = converse(asked, Setting(), Random(0), cut=0)
+    row = chat.row(turns, [chat.encode("a"), chat.encode("b")], [False, False], Setting())
+    again = copied(row, chat)
+    assert [source.strip() for _, source in again] == [said.strip() for said, _ in again]
+    assert "".join(said for said, _ in again).startswith(" Three plus five is eight.")
+
+
+def test_a_corrected_number_is_copied_from_the_answer_before_but_for_the_digit(chat):
+    digits = tuple(range(10))
+    asked = [
+        Utterance("phone", f"my number is {spell(digits)}", digits),
+        Utterance("correction", "no the last is four", (4,), value="last"),
+    ]
+    turns = converse(asked, Setting(), Random(0))
+    users = [[chat.word(word) for word in said.words.split()] for said in asked]
+    row = chat.row(turns, users, [True, True], Setting())
+    later = [(at, source) for at, source in enumerate(row.sources) if source != IGNORED and at > row.spoken[1][1]]
+    assert all(row.ids[at + 1] == row.ids[source] and source > row.spoken[0][1] for at, source in later)
+    assert chat.word("nine") not in {row.ids[at + 1] for at, _ in later}
+    assert {chat.word(word) for word in ("zero", "one", "eight")} <= {row.ids[at + 1] for at, _ in later}
+
+
+def copied(row: Row, chat: Chat) -> list[tuple[str, str]]:
+    """Give the tokens of answers that are copied, each with what it is copied from."""
+    pairs = [(row.ids[at + 1], row.ids[source]) for at, source in enumerate(row.sources) if source != IGNORED]
+    return [(chat.tokenizer.decode([token]), chat.tokenizer.decode([source])) for token, source in pairs]
 
 
 @pytest.mark.parametrize(
