@@ -30,10 +30,8 @@ def test_the_loss_is_how_far_the_first_head_looks_elsewhere(chat):
     model(model.embed(ids))
     hidden, rotation, *_ = seen["inputs"]
     turned = rotate(attention._project(hidden)[0], rotation).transpose(1, 2)
-    each = torch.eye(ids.shape[1]).expand(
-        len(rows), TEXT.kv_heads, -1, -1
-    )  # values that tell of each position its weight
-    weights = attend(turned[:, : TEXT.heads], turned[:, TEXT.heads :], each, None)[:, 0]
+    told = torch.eye(ids.shape[1]).expand(len(rows), TEXT.kv_heads, -1, -1)  # values of which the weights come out
+    weights = attend(turned[:, : TEXT.heads], turned[:, TEXT.heads :], told, None)[:, 0]
     copied = [
         (of, at, source) for of, row in enumerate(rows) for at, source in enumerate(row.sources) if source != IGNORED
     ]
