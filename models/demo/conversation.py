@@ -115,7 +115,7 @@ def draw_conversation(mix: Mix, count: int, rng: Random) -> tuple[list[Turn], Se
 
 
 def draw_utterances(mix: Mix, task: str, count: int, rng: Random) -> list[Utterance]:
-    """Draw what a caller says in a row; what follows a telephone number is mostly about it."""
+    """Draw what a caller says in a row; what follows a telephone number is mostly about it, and results are often asked for again."""
     weights = _ASKED.get(task, mix.weights)
     said: list[Utterance] = []
     for _ in range(count):
@@ -128,6 +128,10 @@ def _follow(said: Sequence[Utterance], rng: Random) -> Utterance | None:
     last = said[-1].kind if said else ""
     if last in ("phone", "correction") and rng.random() < 0.8:
         return draw_utterance(rng.choice(("yes", "no", "correction", "correction")), rng)
+    if (
+        last in ("sum", "difference") and rng.random() < 0.25
+    ):  # only the answer holds the result that is to be said again
+        return draw_utterance("repeat", rng)
     if last == "no" and any(utterance.kind == "phone" for utterance in said[-3:-1]) and rng.random() < 0.6:
         digits = draw_digits(rng, rules.PHONE_DIGITS)
         return Utterance("digits", spell(digits), digits)

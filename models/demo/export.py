@@ -40,7 +40,7 @@ def write_checkpoint(folder: Path, model: Ultravox, chat: Chat) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     state = {name: value.to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()}
     save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
-    chat.tokenizer.save(str(folder / "tokenizer.json"))
+    chat.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     ends = [chat.end, chat.tokenizer.token_to_id("<|eom_id|>"), chat.tokenizer.token_to_id("<|end_of_text|>")]
     files: dict[str, Any] = {
         "config.json": _config(chat),

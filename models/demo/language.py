@@ -30,11 +30,11 @@ TEXT = TextConfig(
     family="llama",
     vocabulary=VOCABULARY,
     width=256,
-    layers=5,
+    layers=6,
     heads=4,
     kv_heads=2,
     head_size=64,
-    feedforward=704,
+    feedforward=608,
     max_positions=4096,
     rope=RopeConfig(theta=10000.0),
     tied=True,
@@ -78,6 +78,8 @@ NUMBERS = Mix(  # with what is learnt last: long strings, digits that are correc
     tasks={"talk": 60, "transcribe": 40},
     shortest=7,
 )
+LONG = Mix(weights={"digits": 70, "phone": 30}, tasks={"talk": 95, "transcribe": 5}, shortest=9)  # counted worst
+DICTATED = Mix(weights=NUMBERS.weights, tasks={"talk": 20, "transcribe": 80}, shortest=8)
 REPEATED = Mix(  # what only an answer holds, not the question: a result that is said again
     weights={"sum": 20, "difference": 20, "digits": 15, "repeat": 35, "recall": 10}, tasks={"talk": 100}
 )

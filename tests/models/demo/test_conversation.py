@@ -3,12 +3,14 @@
 import json
 import re
 from random import Random
+from statistics import mean
 
 import pytest
 
 from models.demo import dialogue, functions, rules, unknown
 from models.demo.conversation import (
     INTERRUPTED,
+    TALK,
     TRANSCRIBE,
     Mix,
     Setting,
@@ -17,6 +19,7 @@ from models.demo.conversation import (
     converse,
     draw_conversation,
     draw_setting,
+    draw_utterances,
     grouped,
 )
 from models.demo.functions import Function
@@ -284,6 +287,15 @@ def test_after_noise_stands_what_the_agent_said_in_its_place():
     turns = converse([Utterance("noise", ""), Utterance("repeat", "again")], Setting(), Random(0))
     assert turns[0].heard
     assert turns[1].answer == rules.REPEAT + turns[0].heard
+
+
+def test_results_are_asked_for_again_more_often_than_other_answers():
+    rng, mix = Random(0), Mix(weights={"sum": 1, "timer": 1, "repeat": 0.1})
+    drawn = [draw_utterances(mix, TALK, 2, rng) for _ in range(400)]
+    result, timer = (
+        mean(then.kind == "repeat" for first, then in drawn if first.kind == kind) for kind in ("sum", "timer")
+    )
+    assert result > 0.2 > 0.1 > timer
 
 
 def test_repeat_and_recall_look_back_at_the_turn_before():
