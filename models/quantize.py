@@ -15,6 +15,7 @@ from models.linear import Int8Linear
 CHOICES = ("int8", "int4")
 _LAYER = "model.layers."  # of the language model; the audio tower has no `model.` before its own
 _GROUPS = (128, 64, 32)  # inputs that share a scale in int4: the largest that divides the layer's width is taken
+_PACKED = 16  # outputs that int4's kernel for CPUs takes together
 
 
 def check(quantize: str | None, dtype: torch.dtype) -> None:
@@ -37,7 +38,7 @@ def applies(module: nn.Module, name: str, quantize: str) -> TypeGuard[nn.Linear]
     """Tell whether a module of that name, in an Ultravox or its language model, is to be quantised."""
     if not isinstance(module, nn.Linear) or _LAYER not in name:
         return False
-    return quantize == "int8" or _group(module.in_features) is not None
+    return quantize == "int8" or (_group(module.in_features) is not None and module.out_features % _PACKED == 0)
 
 
 def quantised(linear: nn.Linear, quantize: str) -> nn.Module:

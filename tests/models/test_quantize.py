@@ -51,6 +51,18 @@ def test_only_the_language_models_layers_are_quantised(wide: Path, quantize: str
     assert weight.dtype == torch.int8 if quantize == "int8" else "Int4" in type(weight.data).__name__
 
 
+@needs_torchao
+def test_layers_that_int4_cannot_pack_stay_as_they_are(tmp_path: Path) -> None:
+    """Its kernel for CPUs takes outputs in sixteens."""
+    text = checkpoints.language_model(hidden_size=256, intermediate_size=344, head_dim=64)
+    parts = checkpoints.Parts(checkpoints.whisper(), checkpoints.projector(32, 256, norm_mid=True), text, norm_mid=True)
+    model = load(checkpoints.write(tmp_path, "whole", parts)[0], quantize="int4")
+    layer = model._network.language_model.model.layers[0]
+    assert type(layer.mlp.up_proj.weight.data) is torch.Tensor
+    assert "Int4" in type(layer.self_attn.q_proj.weight.data).__name__
+    assert model.logits(model.prepare("hello <|audio|>", [[0.1] * 4000])).isfinite().all()
+
+
 def stored(weight: torch.Tensor) -> int:
     """Count the bytes of a tensor, or of the tensors that a quantised one is made of."""
     names = [*getattr(weight, "tensor_data_names", []), *getattr(weight, "optional_tensor_data_names", [])]
