@@ -83,6 +83,11 @@ DICTATED = Mix(weights=NUMBERS.weights, tasks={"talk": 20, "transcribe": 80}, sh
 REPEATED = Mix(  # what only an answer holds, not the question: a result that is said again
     weights={"sum": 20, "difference": 20, "digits": 15, "repeat": 35, "recall": 10}, tasks={"talk": 100}
 )
+SENTENCES = Mix(  # where a caller may pause in the middle: learnt least, and forgotten first
+    weights={"fixed": 40, "unclear": 40, "light": 5, "timer": 5, "time": 3, "date": 3, "sum": 4},
+    tasks={"talk": 90, "German": 5, "Spanish": 5},
+    unfinished=0.35,
+)
 # After the first part the embeddings stay as they are.
 WORDS = Part("words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED), (1, 2, 1, 3, 2, 6))
 LANGUAGE = Part("language", 6500, 0.015, 1e-3, (Mix(), LEARNT, NUMBERS), (1, 2, 1, 3, 1, 2, 1, 8))
@@ -91,7 +96,7 @@ RAMP = 1000  # steps at first in which noise grows
 SORTED = 16  # batches drawn at once and sorted by length: of four positions one would be padding otherwise, so it is one of ten
 OVER_WEIGHT = 0.3  # of what foretells the end of the turn, against the answers
 PLACES_WEIGHT = 0.3
-SOURCE_WEIGHT = 0.2
+POINTING_WEIGHTS = {"source": 0.2, "copy": 0.05}
 POINTING = TEXT.layers - 2  # the layer that is shown what to copy: what is counted below it is known by then
 
 
@@ -201,9 +206,7 @@ class Reader(nn.Module):
             assert self._halfway is not None
             told = self.places(F.rms_norm(self._halfway[counted].float(), (TEXT.width,)))
             terms["places"] = PLACES_WEIGHT * F.cross_entropy(told, places[counted].to(told.device))
-        if (missed := self._pointer.loss(rows)) is not None:
-            terms["source"] = SOURCE_WEIGHT * missed
-        return terms
+        return terms | {name: POINTING_WEIGHTS[name] * loss for name, loss in self._pointer.losses(rows).items()}
 
     def disturbed(self, ids: Tensor, rows: Sequence[Row], step: int, most: float) -> Tensor:
         """Embed conversations, their imagined audio made as unsure as `most` allows."""

@@ -21,10 +21,10 @@ from models.demo.dialogues import SPOKEN, Clips, draw_clips
 from models.demo.encoder import collate
 from models.demo.language import (
     DICTATED,
-    LEARNT,
     LONG,
     NUMBERS,
     REPEATED,
+    SENTENCES,
     SORTED,
     Batches,
     Imagined,
@@ -37,11 +37,11 @@ from models.demo.tokens import Chat, Row, typed_turn
 from models.demo.training import Run, mixed, train
 from models.demo.utterances import UNFINISHED, Utterance
 
-MIXES = (Mix(), LONG, DICTATED, REPEATED, Mix(), NUMBERS, LEARNT, Mix(), LONG)
+MIXES = (Mix(), LONG, SENTENCES, DICTATED, Mix(), REPEATED, LONG, NUMBERS, Mix())
 READING = Part("reading", 15_140, 0.01, 6e-4, MIXES, (1, 2, 12, 3, 1, 8, 2, 12))
 TOGETHER = 48  # clips that are heard at once
 STOPPED = 0.25  # share of clips that are ended in a pause within; as many are ended in one after their last word
-BROKEN_OFF = 0.2  # share of conversations whose last utterance is not finished
+BROKEN_OFF = 0.25  # share of conversations whose last utterance is not finished
 
 
 @dataclass(frozen=True, slots=True)

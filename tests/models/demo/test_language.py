@@ -46,7 +46,7 @@ def test_at_first_every_conversation_is_one_turn(chat):
 
 def test_losses_are_finite_and_reach_the_model_and_its_count(reader):
     terms = Imagined(reader, replace(WORDS, batch=6))(1300)
-    assert set(terms) == {"loss", "over", "places", "source"}
+    assert set(terms) == {"loss", "over", "places", "source", "copy"}
     sum(terms.values()).backward()
     assert all(value.isfinite() for value in terms.values())
     for parameter in (reader.places.weight, *reader.model.parameters()):
