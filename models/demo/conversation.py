@@ -128,9 +128,7 @@ def _follow(said: Sequence[Utterance], rng: Random) -> Utterance | None:
     last = said[-1].kind if said else ""
     if last in ("phone", "correction") and rng.random() < 0.8:
         return draw_utterance(rng.choice(("yes", "no", "correction", "correction")), rng)
-    if (
-        last in ("sum", "difference") and rng.random() < 0.25
-    ):  # only the answer holds the result that is to be said again
+    if last in ("sum", "difference") and rng.random() < 0.25:  # only the answer holds the result
         return draw_utterance("repeat", rng)
     if last == "no" and any(utterance.kind == "phone" for utterance in said[-3:-1]) and rng.random() < 0.6:
         digits = draw_digits(rng, rules.PHONE_DIGITS)

@@ -169,7 +169,7 @@ class Reader(nn.Module):
     """The language model in training, with a head that tells, half-way up, which digit or word of several a position is about.
 
     Copying needs that count, and learns it slowly from answers alone. The head is dropped afterwards. Further up it is
-    shown where the digit or word is that comes now (`pointing.py`).
+    shown where the digit or word is that comes now, and taught to say what stands there (`pointing.py`).
     """
 
     def __init__(self, model: LanguageModel, chat: Chat) -> None:

@@ -59,8 +59,6 @@ class Pointer:
         if not len(of):
             return {}
         assert self._scores is not None
-        assert self._added is not None
-        assert self._all is not None
         scores, source = self._scores[of, at].float(), sources[of, at]
         later = torch.arange(scores.shape[1]) > at[:, None]
         scores = scores.masked_fill(later.to(scores.device), float("-inf"))
@@ -68,8 +66,15 @@ class Pointer:
         ids = pad_sequence([torch.tensor(row.ids) for row in rows], batch_first=True)
         same = ids[of, source] == ids[of, at + 1]  # not where a capital or a figure becomes another token
         if same.any():
-            norm = self._model.model.norm
-            scale = self._all[of[same], at[same]].detach().float().square().mean(-1, keepdim=True).add(norm.eps).rsqrt()
-            said = self._model.head(norm.weight * scale * self._added[of[same], source[same]].float())
+            said = self._said(of[same], at[same], source[same])
             losses["copy"] = F.cross_entropy(said, ids[of, source][same].to(said.device))
         return losses
+
+    def _said(self, of: Tensor, at: Tensor, source: Tensor) -> Tensor:
+        """Give what the head adds to the logits at positions when it sees nothing but their sources: [positions, vocabulary]."""
+        assert self._added is not None
+        assert self._all is not None
+        norm = self._model.model.norm
+        together = self._all[of, at].detach().float()
+        scale = together.square().mean(-1, keepdim=True).add(norm.eps).rsqrt()
+        return self._model.head(norm.weight * scale * self._added[of, source].float())
