@@ -88,6 +88,9 @@ SENTENCES = Mix(  # where a caller may pause in the middle: learnt least, and fo
     tasks={"talk": 90, "German": 5, "Spanish": 5},
     unfinished=0.35,
 )
+CALLED = Mix(  # what a function answers, with what else is asked where functions are offered
+    weights={"light": 50, "timer": 16, "time": 6, "date": 6, "sum": 4, "fixed": 14, "repeat": 4}, tasks={"talk": 100}
+)
 # After the first part the embeddings stay as they are.
 WORDS = Part("words", 1500, 0.02, 2e-3, (Mix(), Mix(), COPIED), (1, 2, 1, 3, 2, 6))
 LANGUAGE = Part("language", 6500, 0.015, 1e-3, (Mix(), LEARNT, NUMBERS), (1, 2, 1, 3, 1, 2, 1, 8))

@@ -20,6 +20,7 @@ from models.demo.conversation import Mix, converse, draw_setting
 from models.demo.dialogues import SPOKEN, Clips, draw_clips
 from models.demo.encoder import collate
 from models.demo.language import (
+    CALLED,
     DICTATED,
     LONG,
     NUMBERS,
@@ -37,7 +38,7 @@ from models.demo.tokens import Chat, Row, typed_turn
 from models.demo.training import Run, mixed, train
 from models.demo.utterances import UNFINISHED, Utterance
 
-MIXES = (Mix(), LONG, SENTENCES, DICTATED, Mix(), REPEATED, LONG, NUMBERS, Mix())
+MIXES = (Mix(), LONG, CALLED, SENTENCES, Mix(), DICTATED, CALLED, REPEATED, Mix(), LONG, NUMBERS)
 READING = Part("reading", 15_140, 0.01, 6e-4, MIXES, (1, 2, 12, 3, 1, 8, 2, 12))
 TOGETHER = 48  # clips that are heard at once
 STOPPED = 0.25  # share of clips that are ended in a pause within; as many are ended in one after their last word
