@@ -201,6 +201,7 @@ class Reader(nn.Module):
             answered = labels[:, 1:] != IGNORED
             logits = self.model.head(hidden[:, :-1][answered]).float()
             over = over_loss(hidden, rows, self.model, self.chat)
+            pointing = self._pointer.losses(rows)
         terms = {"over": over}
         if answered.any():  # not where nobody has finished
             terms["loss"] = F.cross_entropy(logits, labels[:, 1:][answered].to(logits.device))
@@ -209,7 +210,7 @@ class Reader(nn.Module):
             assert self._halfway is not None
             told = self.places(F.rms_norm(self._halfway[counted].float(), (TEXT.width,)))
             terms["places"] = PLACES_WEIGHT * F.cross_entropy(told, places[counted].to(told.device))
-        return terms | {name: POINTING_WEIGHTS[name] * loss for name, loss in self._pointer.losses(rows).items()}
+        return terms | {name: POINTING_WEIGHTS[name] * loss for name, loss in pointing.items()}
 
     def disturbed(self, ids: Tensor, rows: Sequence[Row], step: int, most: float) -> Tensor:
         """Embed conversations, their imagined audio made as unsure as `most` allows."""

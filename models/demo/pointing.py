@@ -25,25 +25,15 @@ class Pointer:
     def __init__(self, model: LanguageModel, layer: int) -> None:
         looking = model.model.layers[layer]
         assert isinstance(looking, Layer)
-        self._model, self._attention, self._head_size = model, looking.self_attn, model.config.head_size
+        self._model, self._attention, self._first = model, looking.self_attn, slice(model.config.head_size)
         self._attention.register_forward_pre_hook(self._keep)
         model.model.norm.register_forward_pre_hook(self._keep_all)
-        self._scores: Tensor | None = None
-        self._added: Tensor | None = None
+        self._given: tuple[Tensor, Tensor] | None = None
         self._all: Tensor | None = None
 
     def _keep(self, _module: nn.Module, inputs: tuple[Tensor, Tensor, object, object]) -> None:
-        """Keep how each position scores every other, [rows, queries, keys], and what looking at each adds, [rows, keys, width]."""
-        hidden, rotation, *_ = inputs
-        attention, first = self._attention, slice(self._head_size)
-        assert isinstance(attention.o_proj, nn.Linear)
-        query, key, value = (
-            F.linear(hidden, projection.weight[first])
-            for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
-        )
-        turned = rotate(neighbours(torch.stack((query, key), 2)), rotation)
-        self._scores = turned[:, :, 0] @ turned[:, :, 1].mT / self._head_size**0.5
-        self._added = F.linear(value, attention.o_proj.weight[:, first])
+        """Keep what the layer looks at, [rows, positions, width], and how positions turn it."""
+        self._given = inputs[:2]
 
     def _keep_all(self, _module: nn.Module, inputs: tuple[Tensor]) -> None:
         """Keep what everything together has added up to, [rows, positions, width]."""
@@ -58,8 +48,7 @@ class Pointer:
         of, at = (sources != IGNORED).nonzero(as_tuple=True)
         if not len(of):
             return {}
-        assert self._scores is not None
-        scores, source = self._scores[of, at].float(), sources[of, at]
+        scores, source = self._scores()[of, at].float(), sources[of, at]
         later = torch.arange(scores.shape[1]) > at[:, None]
         scores = scores.masked_fill(later.to(scores.device), float("-inf"))
         losses = {"source": F.cross_entropy(scores, source.to(scores.device))}
@@ -70,11 +59,25 @@ class Pointer:
             losses["copy"] = F.cross_entropy(said, ids[of, source][same].to(said.device))
         return losses
 
+    def _scores(self) -> Tensor:
+        """Give how each position scores every other: [rows, queries, keys]."""
+        assert self._given is not None
+        hidden, rotation = self._given
+        projections = self._attention.q_proj, self._attention.k_proj
+        query, key = (F.linear(hidden, projection.weight[self._first]) for projection in projections)
+        turned = rotate(neighbours(torch.stack((query, key), 2)), rotation)
+        scores: Tensor = turned[:, :, 0] @ turned[:, :, 1].mT / query.shape[-1] ** 0.5
+        return scores
+
     def _said(self, of: Tensor, at: Tensor, source: Tensor) -> Tensor:
         """Give what the head adds to the logits at positions when it sees nothing but their sources: [positions, vocabulary]."""
-        assert self._added is not None
+        assert self._given is not None
         assert self._all is not None
-        norm = self._model.model.norm
+        attention, norm = self._attention, self._model.model.norm
+        assert isinstance(attention.o_proj, nn.Linear)
+        value = F.linear(self._given[0][of, source], attention.v_proj.weight[self._first])
+        added = F.linear(value, attention.o_proj.weight[:, self._first]).float()
         together = self._all[of, at].detach().float()
         scale = together.square().mean(-1, keepdim=True).add(norm.eps).rsqrt()
-        return self._model.head(norm.weight * scale * self._added[of, source].float())
+        said: Tensor = self._model.head(norm.weight * scale * added).float()
+        return said

@@ -31,7 +31,7 @@ def copied(rows: list[Row]) -> list[tuple[int, int, int]]:
 
 @pytest.fixture
 def looking(chat):
-    """Rows, the layer's attention after a pass over them, what it was given there, and the losses."""
+    """A model and the attention of its layer, rows, what went in there in a pass over them, and the losses."""
     model = build_language_model()
     attention, pointer, seen = model.model.layers[POINTING].self_attn, Pointer(model, POINTING), {}
     attention.register_forward_pre_hook(lambda _, inputs: seen.update(inputs=inputs))
