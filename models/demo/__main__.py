@@ -16,20 +16,18 @@ from random import Random
 import torch
 
 from models.demo.adapter import train_adapter
-from models.demo.depth import depth_lines, measure_depth
 from models.demo.dialogues import write_dialogues
 from models.demo.encoder import train_encoder
-from models.demo.evaluate import REPORT, cases, evaluate, read, table, write_report
+from models.demo.evaluate import REPORT, cases, read, table
 from models.demo.export import CHECKPOINT, assemble, read_network, write_checkpoint
 from models.demo.joint import train_joint
 from models.demo.judge import Judge
 from models.demo.language import build_tokenizer, train_language_model
-from models.demo.over import measure_separation, over_lines
+from models.demo.measure import measure
 from models.demo.pool import RESERVED, build_pool, load_shards
 from models.demo.reading import train_reading
 from models.demo.tokens import Chat
 from models.demo.voices import HELD_OUT, PEOPLE, Cast, hold_out
-from models.demo.words import measure_words, word_lines
 
 STAGES = ("language", "speech", "encoder", "adapter", "reading", "joint", "distil", "evaluate")
 
@@ -99,13 +97,7 @@ def finish(build: Path, out: Path, shards: Sequence[Path], cast: Cast, chat: Cha
         return
     network = read_network(build / "distil" / "model")
     write_checkpoint(out, network, chat)
-    judge = Judge(network, chat)
-    more = (
-        over_lines(measure_separation(judge)),
-        depth_lines(measure_depth(judge)),
-        word_lines(measure_words(judge, shards[0])),
-    )
-    write_report(build, evaluate(judge, cast), *more)
+    measure(Judge(network, chat), build, cast, known=shards[0])
 
 
 if __name__ == "__main__":

@@ -38,6 +38,7 @@ CONDITIONS = {  # the others have one disturbance each
     "call": CALL,
 }
 TALKERS = 6  # of babble
+DRAW = "evaluate"  # questions, voices and disturbances are drawn from it; another name gives others
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,12 @@ def ask(case: Case, rng: Random) -> Asked:
     return Asked(converse(case.utterances, setting, rng), setting)
 
 
-def heard(judge: Judge, asked: Sequence[Case], say: Say, channel: Channel) -> Answers:
+def heard(judge: Judge, asked: Sequence[Case], say: Say, channel: Channel, draw: str = DRAW) -> Answers:
     """Ask by voice; cases that a voice cannot say are left out."""
     answers: Answers = defaultdict(list)
-    babble = _babble(Random("evaluate babble"))
+    babble = _babble(Random(f"{draw} babble"))
     for index, case in enumerate(asked):
-        rng = Random(f"evaluate {index}")
+        rng = Random(f"{draw} {index}")
         clips = [say(utterance, rng) for utterance in case.utterances]
         samples = [hear(clip, channel, babble, rng).sample for clip in clips if clip is not None]
         if len(samples) == len(case.utterances):
@@ -114,19 +115,19 @@ def heard(judge: Judge, asked: Sequence[Case], say: Say, channel: Channel) -> An
     return answers
 
 
-def read(language: LanguageModel, chat: Chat, asked: Sequence[Case], spoken: float) -> Answers:
+def read(language: LanguageModel, chat: Chat, asked: Sequence[Case], spoken: float, draw: str = DRAW) -> Answers:
     """Ask a language model in text, laid out as audio or typed."""
     answers: Answers = defaultdict(list)
     for index, case in enumerate(asked):
-        rng = Random(f"evaluate {index}")
+        rng = Random(f"{draw} {index}")
         answers[case.label].append(reads(language, chat, ask(case, rng), rng, spoken))
     return answers
 
 
-def not_english(judge: Judge, each: int) -> Answers:
+def not_english(judge: Judge, each: int, draw: str = DRAW) -> Answers:
     """Ask in other languages, with noise, sounds and babble: none is understood; silence is answered with nothing."""
     answers: Answers = defaultdict(list)
-    rng = Random("evaluate not English")
+    rng = Random(f"{draw} not English")
     babble = _talk(rng)
     for index in range(16 * each):
         clip = foreign(rng, HELD_OUT) if index % 4 == 0 else no_speech(babble, HELD_OUT, rng)
@@ -136,19 +137,19 @@ def not_english(judge: Judge, each: int) -> Answers:
     return answers
 
 
-def evaluate(judge: Judge, cast: Cast = HELD_OUT, each: int = 12) -> dict[str, Answers]:
+def evaluate(judge: Judge, cast: Cast = HELD_OUT, each: int = 12, draw: str = DRAW) -> dict[str, Answers]:
     """Measure all conditions, digits by the people of the cast; gives right or wrong by condition and kind."""
-    rng = Random("evaluate")
+    rng = Random(draw)
     language, chat = judge.model.language_model, judge.chat
     people = [Case(f"digits {n}", (_digits(n, rng),)) for n in (1, 1, 1, 1, 2, 3, 4, 7, 10) for _ in range(5 * each)]
-    measured = {name: heard(judge, cases(rng, each), _espeak, channel) for name, channel in CONDITIONS.items()}
+    measured = {name: heard(judge, cases(rng, each), _espeak, channel, draw) for name, channel in CONDITIONS.items()}
     return measured | {
-        "history": heard(judge, cases(rng, each, before=2), _espeak, CALL),
-        "wordings": heard(judge, new_wordings(), _espeak, CLEAN),
-        "flite": heard(judge, cases(rng, each), lambda u, r: by_flite(u, HELD_OUT, r), CLEAN),
-        "people": heard(judge, people, lambda u, r: by_people(u, RECORDINGS, cast, r), CLEAN),
-        "typed": read(language, chat, cases(rng, each), spoken=0),
-        "not English": not_english(judge, each),
+        "history": heard(judge, cases(rng, each, before=2), _espeak, CALL, draw),
+        "wordings": heard(judge, new_wordings(), _espeak, CLEAN, draw),
+        "flite": heard(judge, cases(rng, each), lambda u, r: by_flite(u, HELD_OUT, r), CLEAN, draw),
+        "people": heard(judge, people, lambda u, r: by_people(u, RECORDINGS, cast, r), CLEAN, draw),
+        "typed": read(language, chat, cases(rng, each), 0, draw),
+        "not English": not_english(judge, each, draw),
     }
 
 

@@ -5,10 +5,11 @@ from random import Random
 import pytest
 from tokenizers import Tokenizer
 
-from models.demo import depth, words
+from models.demo import depth, measure, words
 from models.demo.augment import CLEAN
 from models.demo.conversation import Setting, Turn, converse
 from models.demo.depth import STEP, depth_lines, measure_depth
+from models.demo.evaluate import REPORT, Case, heard
 from models.demo.export import CHECKPOINT, read_network
 from models.demo.judge import Asked, Judge
 from models.demo.pool import hear, make_shard
@@ -52,3 +53,29 @@ def test_most_words_are_named_rightly(judge, monkeypatch, tmp_path):
     assert all(rate < 0.5 for rate in rates.values()), rates
     assert rates["other voices"] < 0.3
     assert list(word_lines({"other voices": 0.0831}))[-1] == "| other voices | 8.3 % |"
+
+
+def test_another_draw_has_other_voices(judge):
+    voices = []
+
+    def say(_utterance: Utterance, rng: Random) -> None:
+        voices.append(rng.random())
+
+    for draw in ("one", "one", "another"):
+        heard(judge, [Case("story", (Utterance("story", "tell me a story"),))], say, CLEAN, draw)
+    assert voices[0] == voices[1] != voices[2]
+
+
+def test_a_checkpoint_that_is_made_is_measured(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(
+        measure, "evaluate", lambda judge, _, draw: {draw: {"thanks": [True, judge.chat.end > 0, False]}}
+    )
+    for measurement in ("measure_separation", "measure_depth"):
+        monkeypatch.setattr(measure, measurement, lambda _: {})
+    monkeypatch.setattr(measure, "measure_words", lambda _, known: {"other voices": 0.0 if known is None else 1.0})
+    measure.main([str(CHECKPOINT), "--draw", "mine", "--out", str(tmp_path / "measured")])
+    report = (tmp_path / "measured" / REPORT).read_text()
+    assert "| | mine |" in report
+    assert "| thanks | 67 |" in report
+    assert "| other voices | 0.0 % |" in report
+    assert report in capsys.readouterr().out
