@@ -7,7 +7,7 @@ BIN := .venv/bin
 TORCH ?= torch==2.13.0$(if $(or $(shell command -v nvidia-smi),$(filter-out Linux,$(shell uname -s))),,+cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check lint test bench demo format clean
+.PHONY: help install run check lint test bench demo measure format clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,9 @@ bench: .venv/installed  ## measure real calls over loopback
 
 demo: .venv/tested  ## make the demo checkpoint from nothing (on two CPU cores; resumes)
 	@$(BIN)/python -m models.demo $(ARGS)
+
+measure: .venv/tested  ## measure the demo checkpoint: how often it is right (ten minutes on two cores)
+	@$(BIN)/python -m models.demo.measure $(ARGS)
 
 format: .venv/tested  ## format and mend what a tool can mend
 	$(BIN)/ruff format .
