@@ -31,7 +31,6 @@ def setting(**changes: object) -> bench.Setting:
 
 def test_json_has_what_is_asked_for_most(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bench, "TURN", 0.01)
-    threads = torch.get_num_threads()
     command = ["bench", "--shape", "demo", "--device", "cpu", "--dtype", "float32", "--rounds", "1", "--threads", "1"]
     assert main([*command, "--conversations", "1", "8", "--json"]) == 0
     report = json.loads(capsys.readouterr().out)
@@ -40,7 +39,6 @@ def test_json_has_what_is_asked_for_most(capsys: pytest.CaptureFixture[str], mon
         assert math.isfinite(report[name])
         assert report[name] > 0
     assert (report["shape"], report["device"], report["dtype"], report["threads"]) == ("demo", "cpu", "float32", 1)
-    torch.set_num_threads(threads)
 
 
 def test_every_figure_is_there(monkeypatch: pytest.MonkeyPatch) -> None:
