@@ -356,21 +356,14 @@ def test_a_checkpoint_that_is_not_there_is_named(tmp_path):
         load(tmp_path, "none", "cpu", 10)
 
 
-def test_a_checkpoint_is_loaded_in_eight_bits(checkpoint, threads):
+def test_a_checkpoint_is_loaded_in_eight_bits(checkpoint):
     engine = load(checkpoint, "tiny", "cpu", 3, "int8")
     engine.close()
     assert engine.name == "tiny on cpu, bfloat16, int8"
 
 
-@pytest.fixture
-def threads():
-    before = torch.get_num_threads()
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.mark.parametrize(("small", "expected"), [(1e9, 1), (1e3, len(os.sched_getaffinity(0)))])
-def test_a_small_model_gets_one_thread_and_a_large_one_every_core(checkpoint, monkeypatch, threads, small, expected):
+def test_a_small_model_gets_one_thread_and_a_large_one_every_core(checkpoint, monkeypatch, small, expected):
     monkeypatch.setattr("agent.engine.SMALL", small)
     torch.set_num_threads(3)
     load(checkpoint, "small", "cpu", 3).close()

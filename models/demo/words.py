@@ -24,7 +24,7 @@ CLIPS = 400  # of each source, at most
 
 
 def measure_words(judge: Judge, known: Path | None) -> dict[str, float]:
-    """Compare clips of a shard that was trained on, if it is still there, with new ones, all as they come in a call; gives word error rates by source, without flite where it is missing."""
+    """Compare clips of a shard that was trained on, where one is given, with new ones, all as they come in a call; gives word error rates by source, without flite where it is missing."""
     sources = {
         "clips that it was trained on": load_shard(known)[:CLIPS] if known else [],
         "new clips, the same voices": _spoken(lambda utterance, rng: by_espeak(utterance, TRAINED, rng)),
