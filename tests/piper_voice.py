@@ -34,7 +34,10 @@ def make_voice(path: Path, *, alignments: bool = True, symbols: int = 256) -> Pa
         helper.make_node("Size", ["ids"], ["count"]),
         helper.make_node("Gather", ["scales", "one"], ["length_scale"]),
         helper.make_node("Mul", ["hops", "length_scale"], ["scaled"]),
-        helper.make_node("Ceil", ["scaled"], ["hops_per_id"]),
+        helper.make_node("Shape", ["ids"], ["shape_of_ids"]),
+        helper.make_node("Expand", ["scaled", "shape_of_ids"], ["scaled_of_ids"]),
+        helper.make_node("Ceil", ["scaled_of_ids"], ["durations"]),
+        helper.make_node("Gather", ["durations", "zero"], ["hops_per_id"]),
         helper.make_node("Cast", ["hops_per_id"], ["whole_hops_per_id"], to=TensorProto.INT64),
         helper.make_node("Mul", ["whole_hops_per_id", "hop"], ["samples_per_id"]),
         helper.make_node("Mul", ["samples_per_id", "count"], ["samples"]),
@@ -47,8 +50,6 @@ def make_voice(path: Path, *, alignments: bool = True, symbols: int = 256) -> Pa
         helper.make_node("Sin", ["phase"], ["sine"]),
         helper.make_node("Mul", ["sine", "volume"], ["flat_output"]),
         helper.make_node("Reshape", ["flat_output", "output_shape"], ["output"]),
-        helper.make_node("Shape", ["ids"], ["shape_of_ids"]),
-        helper.make_node("Expand", ["hops_per_id", "shape_of_ids"], ["durations"]),
     ]
     outputs = [helper.make_tensor_value_info("output", TensorProto.FLOAT, [1, 1, 1, "samples"])]
     if alignments:

@@ -19,7 +19,7 @@ from models.demo.conversation import TALK, TRANSCRIBE, Mix, converse, draw_setti
 from models.demo.judge import Asked, Judge, reads
 from models.demo.phrases import LANGUAGES
 from models.demo.pool import RECORDINGS, hear
-from models.demo.speech import Clip, by_espeak, by_flite, by_people, foreign, no_speech
+from models.demo.speech import Clip, by_espeak, by_flite, by_network, by_people, foreign, no_speech
 from models.demo.tokens import Chat
 from models.demo.utterances import Utterance, draw_digits, draw_utterance, spell
 from models.demo.voices import HELD_OUT, Cast
@@ -149,6 +149,7 @@ def evaluate(judge: Judge, cast: Cast = HELD_OUT, each: int = 12, draw: str = DR
         "flite": heard(judge, cases(rng, each), lambda u, r: by_flite(u, HELD_OUT, r), CLEAN, draw),
         "people": heard(judge, people, lambda u, r: by_people(u, RECORDINGS, cast, r), CLEAN, draw),
         "typed": read(language, chat, cases(rng, each), 0, draw),
+        "neural": heard(judge, cases(rng, each // 3), lambda u, r: by_network(u, HELD_OUT, r), CLEAN, draw),
         "not English": not_english(judge, each, draw),
     }
 

@@ -17,9 +17,10 @@ import soundfile
 import torch
 from numpy.typing import NDArray
 
+from models.demo import neural
 from models.demo.augment import Channel, disturb, pad
 from models.demo.phones import UNLABELLED
-from models.demo.speech import Clip, by_espeak, by_flite, by_people, flite_path, foreign, no_speech
+from models.demo.speech import Clip, by_espeak, by_flite, by_network, by_people, flite_path, foreign, no_speech
 from models.demo.utterances import Utterance, break_off, draw_utterance
 from models.demo.voices import TRAINED, Cast
 from models.features import RATE, log_mel
@@ -44,7 +45,8 @@ WEIGHTS = {  # groups of kinds, by how hard they are to hear
     "timer": 4,
     "light": 4,
 }
-FOREIGN, NO_SPEECH, PEOPLE, FLITE = 0.03, 0.05, 0.13, 0.28  # shares of the clips
+FOREIGN, NO_SPEECH, PEOPLE = 0.03, 0.05, 0.13  # shares of the clips
+NEURAL, FLITE = 0.08, 0.26  # of the others; neural voices take most of the time
 LONGEST = 15.5  # seconds; a longer clip is drawn again
 FRAME = 0.02  # seconds per encoder frame
 MEL_FRAME = 0.01
@@ -81,7 +83,10 @@ def draw_clip(cast: Cast, babble: NDArray[np.float32], rng: Random) -> Clip:
     group = "digits" if people else rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     utterance = draw_utterance(group, rng)
     clip = by_people(utterance, RECORDINGS, cast, rng) if people else None
-    if clip is None and rng.random() < FLITE:
+    source = rng.random()
+    if clip is None and source < NEURAL:
+        clip = by_network(utterance, cast, rng)
+    elif clip is None and source < NEURAL + FLITE:
         clip = by_flite(utterance, cast, rng)
     clip = clip or by_espeak(utterance, cast, rng)
     return clip if len(clip.samples) < (LONGEST - 2) * RATE else draw_clip(cast, babble, rng)
@@ -213,7 +218,9 @@ def load_shards(paths: Sequence[Path]) -> list[Sample]:
 
 def build_pool(folder: Path, cast: Cast = TRAINED, shards: int = SHARDS, processes: int = 2) -> list[Path]:
     """Make the shards that are missing; gives the paths of all."""
-    for missing, what in ((flite_path() is None, "flite"), (not RECORDINGS.is_dir(), str(RECORDINGS))):
+    sources = {"flite": flite_path() is None, str(RECORDINGS): not RECORDINGS.is_dir()}
+    sources |= {package: package not in neural.installed() for package in neural.PACKAGES}
+    for what, missing in sources.items():
         if missing:
             print(
                 f"speech: {what} is missing; espeak-ng speaks its share, and other voices will be understood less well"

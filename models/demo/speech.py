@@ -19,7 +19,7 @@ import soundfile
 import soxr
 from numpy.typing import NDArray
 
-from models.demo import rules, unknown
+from models.demo import neural, rules, unknown
 from models.demo.augment import noise
 from models.demo.espeak import INVENTED, Spoken, Voice, speak
 from models.demo.phones import SILENCE, UNLABELLED, from_arpabet, from_espeak
@@ -150,6 +150,25 @@ def _flite_length(word: str) -> int:
     """Count the phones of a word in flite's dictionary."""
     told = _run([str(flite_path()), "-ps", "-t", word, "none"])
     return sum(name != "pau" for name in told.split())
+
+
+def by_network(utterance: Utterance, cast: Cast, rng: Random) -> Clip | None:
+    """Speak with a neural voice of the cast; None where none is installed that says so few words clearly."""
+    long = len(utterance.words.split()) >= neural.SHORTEST
+    shares = {neural.JOE: 0.8 * cast.piper, neural.KOKORO: 0.2 * bool(cast.kokoro and long)}  # Kokoro is slow
+    fit = [name for name in neural.installed() if shares[name]]
+    if not fit:
+        return None
+    (package,) = rng.choices(fit, [shares[name] for name in fit])
+    borders = group_borders(utterance, rng)
+    text = punctuated(utterance, borders, rng)
+    joe = package == neural.JOE
+    spoken, rate, times = neural.speak_joe(text, rng) if joe else neural.speak_kokoro(text, cast.kokoro, rng)
+    shift = min(1.25, max(0.8, rng.lognormvariate(0, 0.1)))
+    samples = soxr.resample(spoken / max(float(np.abs(spoken).max()), 1e-3), round(rate * shift), RATE, "MQ")
+    sequence = [phone for word in utterance.words.split() for phone in pronounce(word)]
+    clip = _trimmed(Clip(utterance, package, samples, [], sequence, [time / shift for time in times]))
+    return with_pauses(clip, {border: rng.uniform(0, 1.2) for border in borders if border < len(clip.ends)})
 
 
 def _run(command: Sequence[str]) -> str:

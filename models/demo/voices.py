@@ -17,6 +17,8 @@ class Cast:
     rates: tuple[tuple[int, int], ...]
     flite: tuple[str, ...]
     people: tuple[str, ...]
+    kokoro: tuple[str, ...]
+    piper: bool
     invented: float = 0.0
 
 
@@ -91,6 +93,8 @@ TRAINED = Cast(
     rates=((110, 144), (151, 184), (191, 232)),
     flite=("slt", "awb", "kal", "kal16"),
     people=("george", "nicolas", "yweweler"),
+    kokoro=("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro"),
+    piper=True,
     invented=0.5,
 )
 PEOPLE = ("george", "jackson", "nicolas", "yweweler")
@@ -99,6 +103,8 @@ HELD_OUT = Cast(
     rates=((145, 150), (185, 190)),
     flite=("rms",),
     people=("jackson",),
+    kokoro=("jm_kumo",),
+    piper=False,
 )
 
 
