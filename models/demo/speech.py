@@ -155,7 +155,7 @@ def _flite_length(word: str) -> int:
 def by_network(utterance: Utterance, cast: Cast, rng: Random) -> Clip | None:
     """Speak with a neural voice of the cast; None where none is installed that says so few words clearly."""
     long = len(utterance.words.split()) >= neural.SHORTEST
-    shares = {neural.JOE: 0.8 * cast.piper, neural.KOKORO: 0.2 * bool(cast.kokoro and long)}  # Kokoro is slow
+    shares = {neural.JOE: 0.8 * cast.joe, neural.KOKORO: 0.2 * bool(cast.kokoro and long)}  # Kokoro is slow
     fit = [name for name in neural.installed() if shares[name]]
     if not fit:
         return None

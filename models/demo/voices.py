@@ -8,8 +8,9 @@ ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbc
 
 @dataclass(frozen=True, slots=True)
 class Cast:
-    """Variants of espeak-ng (`+name`), ranges of its words per minute, flite's voices, and people on recordings.
+    """Variants of espeak-ng (`+name`), ranges of its words per minute, flite's voices, people on recordings, and neural voices.
 
+    Between the voices of `kokoro` others are drawn; `joe` says whether Piper's voice of that name is in it.
     `invented` is the share of espeak-ng's clips that is spoken by a variant drawn for the clip.
     """
 
@@ -18,7 +19,7 @@ class Cast:
     flite: tuple[str, ...]
     people: tuple[str, ...]
     kokoro: tuple[str, ...]
-    piper: bool
+    joe: bool
     invented: float = 0.0
 
 
@@ -94,7 +95,7 @@ TRAINED = Cast(
     flite=("slt", "awb", "kal", "kal16"),
     people=("george", "nicolas", "yweweler"),
     kokoro=("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro"),
-    piper=True,
+    joe=True,
     invented=0.5,
 )
 PEOPLE = ("george", "jackson", "nicolas", "yweweler")
@@ -104,7 +105,7 @@ HELD_OUT = Cast(
     flite=("rms",),
     people=("jackson",),
     kokoro=("jm_kumo",),
-    piper=False,
+    joe=False,
 )
 
 

@@ -2,6 +2,7 @@
 # ruff: noqa: RUF001 - phones are no letters
 
 import json
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
@@ -27,8 +28,6 @@ def make_kokoro(path: Path) -> None:
     constants = {
         "frames": np.array(FRAMES + 0.2, np.float32),
         "flat": np.array([-1], np.int64),
-        "zero": np.array([0], np.int64),
-        "axes": np.array([1], np.int64),
         "frame": np.array([FRAME], np.int64),
     }
     nodes = [
@@ -78,9 +77,17 @@ def packages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
         (folder / "__init__.py").touch()
         (folder / "part.bin").write_bytes(piece.tobytes())
     monkeypatch.syspath_prepend(tmp_path)
+    forget()
     yield
+    forget()
+
+
+def forget() -> None:
+    """Let go of the voices and of their packages, so that neither these nor others stand for them later."""
     neural._joe.cache_clear()
     neural._kokoro.cache_clear()
+    for name in [name for name in sys.modules if name.startswith(neural.PACKAGES)]:
+        del sys.modules[name]
 
 
 @pytest.mark.usefixtures("packages")
