@@ -246,6 +246,22 @@ async def test_word_ends_without_alignments_are_near(piper: TTS, folder: Path) -
     assert all(abs(a.sample - b.sample) < 3 * 2 * HOPS * HOP for a, b in zip(exact, estimated, strict=True))
 
 
+@pytest.mark.parametrize(
+    ("text", "ends"),
+    [
+        ("Hello, I am Parley. How are you?", [6, 11, 19, 23, 27, 32]),  # "I am" is spoken as one word
+        ("Turn on the light in the kitchen. It is one of the best of them. Done.", [4, 11, 17, 24, 33, 36, 39, 43, 50, 55, 58, 64, 70]),
+        ("Ok, I am off. I am 5.", [3, 8, 13, 18, 21]),
+    ],
+)  # fmt: skip
+async def test_words_that_are_joined_end_together_and_those_after_them_in_their_place(
+    piper: TTS, text: str, ends: list[int]
+) -> None:
+    _, words = await say(piper, text)
+    assert [word.text for word in words] == ends
+    assert [word.sample for word in words] == sorted({word.sample for word in words})
+
+
 async def test_piper_streams_by_sentence(piper: TTS) -> None:
     pieces = [speech async for speech in piper.synthesize("Hello world. How are you?")]
     assert len(pieces) == 2

@@ -6,9 +6,12 @@ alignments); otherwise it is an estimate that gives all phonemes of a sentence t
 
 import json
 import re
-from collections.abc import AsyncGenerator, Iterator
+from bisect import bisect_left
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from difflib import SequenceMatcher
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +33,8 @@ _FAILURES = (
     onnx_errors.NotImplemented,
     onnx_errors.RuntimeException,
 )
+
+_STRESSES = "ˈˌ"  # of the phonetic alphabet
 
 _THREADS = 2
 """For one sentence; sentences of all calls queue for them."""
@@ -79,32 +84,54 @@ class PiperTTS:
         """For each sentence where words end: phonemes of the sentence → characters of the text.
 
         Words of the text are matched to the words of the phonemes by counting. The phonemizer may join words that are
-        spoken together ("of the"); the counts then differ, and the match is in proportion.
+        spoken together ("of the"): the counts then differ, and each is found by how it sounds alone.
         """
-        spoken = [(index, end) for index, phonemes in enumerate(sentences) for end in _ends(phonemes)]
+        spoken = [(index, *word) for index, phonemes in enumerate(sentences) for word in _words(phonemes)]
         tokens = list(re.finditer(r"\S+", read))
-        counts = np.cumsum([sum(map(len, map(_ends, self._voice.phonemize(token.group())))) for token in tokens])
+        alone = [
+            [sounds for phonemes in self._voice.phonemize(token.group()) for _, sounds in _words(phonemes)]
+            for token in tokens
+        ]
         ends: list[dict[int, int]] = [{} for _ in sentences]
-        for token, count in zip(tokens, counts, strict=True):
-            at = round(count * len(spoken) / max(1, counts[-1]))
+        for token, at in zip(tokens, _places(alone, [sounds for *_, sounds in spoken]), strict=True):
             characters = spoken_until(text, read, token.end())
             if at and characters:
-                sentence, phonemes = spoken[at - 1]
+                sentence, phonemes, _ = spoken[at - 1]
                 ends[sentence][phonemes] = characters
         return ends
 
 
-def _ends(phonemes: list[str]) -> list[int]:
-    """How many phonemes of a sentence are spoken when each of its words ends; pauses for punctuation come after."""
-    ends = []
+def _places(alone: Sequence[Sequence[str]], together: Sequence[str]) -> list[int]:
+    """After how many of the words spoken together each of those spoken alone is over; a joined word is over at its end."""
+    counts = list(accumulate(map(len, alone)))
+    if counts and counts[-1] == len(together):
+        return counts
+    until = list(accumulate(map(len, together), initial=0))
+    sounds = ["".join(words) for words in alone]
+    changes = SequenceMatcher(None, "".join(sounds), "".join(together), autojunk=False).get_opcodes()
+    places = []
+    for end in accumulate(map(len, sounds)):
+        found = 0
+        for _, start, stop, start_together, stop_together in changes:
+            if start < end <= stop:
+                found = start_together + round((end - start) * (stop_together - start_together) / (stop - start))
+        places.append(bisect_left(until, found))
+    return places
+
+
+def _words(phonemes: list[str]) -> list[tuple[int, str]]:
+    """The words of a sentence: how many phonemes are spoken when each ends, pauses for punctuation come after; and its sounds."""
+    words = []
     end = 0
+    sounds = ""
     for count, phoneme in enumerate([*phonemes, " "], start=1):
         if phoneme == " " and end:
-            ends.append(end)
-            end = 0
+            words.append((end, sounds))
+            end, sounds = 0, ""
         elif any(character.isalnum() for character in phoneme):
             end = count
-    return ends
+            sounds += phoneme.strip(_STRESSES)
+    return words
 
 
 def _speech(chunk: AudioChunk, words: dict[int, int], *, trim: bool) -> Speech:
