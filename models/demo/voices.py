@@ -23,74 +23,14 @@ class Cast:
     invented: float = 0.0
 
 
+_VARIANTS = """
+    m1 m2 m3 m5 m6 m8 f1 f2 f3 f5 croak whisper klatt klatt2 klatt4 Andy Alex Alicia Denis Diogo Gene Henrique Hugo
+    Jacky Lee Marco Mario Mike adam aunty anika belinda benjamin boris caleb ed edward grandma grandpa gustave ian
+    iven john marcelo max michel miguel norbert paul pedro quincy rob robert sandro shelby steph travis victor zac
+    Reed Storm antonio
+"""
 TRAINED = Cast(
-    variants=(
-        *(
-            "",
-            "",
-            "",
-            "m1",
-            "m2",
-            "m3",
-            "m5",
-            "m6",
-            "m8",
-            "f1",
-            "f2",
-            "f3",
-            "f5",
-            "croak",
-            "whisper",
-            "klatt",
-            "klatt2",
-            "klatt4",
-        ),
-        *(
-            "Andy",
-            "Alex",
-            "Alicia",
-            "Denis",
-            "Diogo",
-            "Gene",
-            "Henrique",
-            "Hugo",
-            "Jacky",
-            "Lee",
-            "Marco",
-            "Mario",
-            "Mike",
-        ),
-        *(
-            "adam",
-            "aunty",
-            "anika",
-            "belinda",
-            "benjamin",
-            "boris",
-            "caleb",
-            "ed",
-            "edward",
-            "grandma",
-            "grandpa",
-            "gustave",
-        ),
-        *(
-            "ian",
-            "iven",
-            "john",
-            "marcelo",
-            "max",
-            "michel",
-            "miguel",
-            "norbert",
-            "paul",
-            "pedro",
-            "quincy",
-            "rob",
-            "robert",
-        ),
-        *("sandro", "shelby", "steph", "travis", "victor", "zac", "Reed", "Storm", "antonio"),
-    ),
+    variants=("", "", "", *_VARIANTS.split()),
     rates=((110, 144), (151, 184), (191, 232)),
     flite=("slt", "awb", "kal", "kal16"),
     people=("george", "nicolas", "yweweler"),
