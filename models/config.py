@@ -52,10 +52,23 @@ _FAMILIES: Mapping[str, Json] = {
         "max_window_layers": 28,
     },
 }
+_EIGHT_BITS = ("int-quantized", "float-quantized", "naive-quantized")  # of compressed-tensors, as `weights` reads them
 
 
 class CheckpointError(ValueError):
     """A checkpoint that cannot be loaded; the message says which file or part of it, and why."""
+
+
+def _check_stored(config: Json) -> None:
+    """Refuse weights that are stored quantised in a way that `weights` cannot read. Raises CheckpointError."""
+    if (stored := config.get("quantization_config")) is None:
+        return
+    way = stored.get("format") or stored.get("quant_method")
+    if way not in _EIGHT_BITS:
+        raise CheckpointError(
+            f"weights that are stored quantised as {way!r} run only in the vLLM engine; of compressed-tensors "
+            f"{', '.join(_EIGHT_BITS)} run here"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,8 +193,7 @@ class TextConfig:
                 f"language model family {family!r} does not run in process (only {', '.join(_FAMILIES)} do); "
                 "serve this checkpoint with vLLM and use the vLLM engine",
             )
-        if "quantization_config" in config:
-            raise CheckpointError("weights that are stored quantised run only in the vLLM engine")
+        _check_stored(config)
         config = {**_FAMILIES[family], **config}
         if (activation := config["hidden_act"]) != "silu":
             raise CheckpointError(f"language model with activation {activation!r}: only silu is known")
@@ -244,6 +256,7 @@ class UltravoxConfig:
             raise CheckpointError(f"model_type is {kind!r}, not 'ultravox'")
         if config.get("num_projector_layers"):
             raise CheckpointError("a transformer projector (num_projector_layers > 0) runs only in the vLLM engine")
+        _check_stored(config)
         tower = AudioConfig.parse(audio or config.get("audio_config") or {}, config.get("audio_latency_block_size"))
         language = TextConfig.parse(text or config.get("text_config") or {})
         projector = ProjectorConfig(

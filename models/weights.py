@@ -1,12 +1,13 @@
 """Which tensors a folder's safetensors files hold, and reading them one by one straight to device and dtype.
 
 Takes folders; gives tables from parameter names to where each tensor is stored. Pickles are refused: they run code.
+Weights that compressed-tensors stores in 8 bits are numbers of steps; their steps stand beside them as `weight_scale`.
 """
 
 import re
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from models.tokenizer import read_json
 _SINGLE, _INDEX = "model.safetensors", "model.safetensors.index.json"
 _PICKLES = ("*.bin", "*.pt", "*.pth", "*.ckpt")
 _AUDIO, _TEXT = "audio_tower.", "language_model."
+_SCALE, _ZERO = ".weight_scale", ".weight_zero_point"
+_IN_STEPS = ("I8", "F8_E4M3")  # safetensors' names of the types whose values are numbers of steps
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +32,8 @@ class Stored:
     file: Path
     key: str
     shape: tuple[int, ...]
+    kind: str  # safetensors' name of its type
+    scale: "Stored | None" = None  # what its values are multiplied by
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +58,30 @@ def table(folder: Path, rename: Callable[[str], str | None]) -> dict[str, Stored
         with _open(file) as tensors:
             for key in tensors.keys():  # noqa: SIM118 - not a dict
                 if (name := rename(key)) is not None:
-                    found[name] = Stored(file, key, tuple(tensors.get_slice(key).get_shape()))
-    return found
+                    held = tensors.get_slice(key)
+                    found[name] = Stored(file, key, tuple(held.get_shape()), held.get_dtype())
+    return _scaled(found)
+
+
+def _scaled(found: Table) -> dict[str, Stored]:
+    """Join weights that are stored in steps with their scales. Raises CheckpointError for those that cannot be read."""
+    joined = {}
+    for name, where in found.items():
+        stem = name.removesuffix(".weight")
+        if name.endswith(_SCALE):
+            continue
+        if name.endswith(_ZERO):
+            raise CheckpointError(f"{where.file}: {where.key}: weights whose zero is not 0 run only in the vLLM engine")
+        scale = found.get(stem + _SCALE)
+        if where.kind in _IN_STEPS and scale is None:
+            raise CheckpointError(f"{where.file}: {where.key} is stored in 8 bits without its {_SCALE[1:]}")
+        if scale and scale.shape not in ((), (1,), (*where.shape[:1], 1)):
+            raise CheckpointError(
+                f"{scale.file}: {scale.key} has shape {scale.shape} beside {where.shape}; only one scale for all, "
+                "or one for each output, is read here"
+            )
+        joined[name] = replace(where, scale=scale)
+    return joined
 
 
 def _files(folder: Path) -> list[Path]:
@@ -141,7 +168,7 @@ def check_shapes(stored: Table, additions: Mapping[str, Lora], wanted: Mapping[s
 def read(
     stored: Table, additions: Mapping[str, Lora], device: torch.device, dtype: torch.dtype
 ) -> Iterator[tuple[str, Tensor]]:
-    """Yield each tensor by name, file by file, on the device and in the dtype; additions merged in float32."""
+    """Yield each tensor by name, file by file, on the device and in the dtype; scales and additions are applied in float32."""
     by_file: dict[Path, list[str]] = {}
     for name, where in stored.items():
         by_file.setdefault(where.file, []).append(name)
@@ -149,6 +176,8 @@ def read(
         with _open(file, str(device)) as tensors:
             for name in names:
                 tensor = tensors.get_tensor(stored[name].key)
+                if scale := stored[name].scale:
+                    tensor = tensor.float() * _load(scale, device)
                 if lora := additions.get(name):
                     tensor = tensor.float() + lora.scale * (_load(lora.b, device) @ _load(lora.a, device))
                 yield name, tensor.to(dtype, copy=True)  # a copy, so that nothing hangs on the file

@@ -65,6 +65,7 @@ def _frozen(
 
 def _config(checkpoint: Checkpoint, hears: bool) -> dict[str, Any]:
     config = read_json(checkpoint.folder / "config.json")
+    config.pop("quantization_config", None)  # what was stored in 8 bits goes inside in 16
     for part in ("audio", "text"):
         config.pop(f"{part}_model_lora_config", None)
     tower = checkpoint.tensors[f"{_AUDIO}conv1.weight"].file.parent

@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from tokenizers import AddedToken, Tokenizer, decoders, models, pre_tokenizers, trainers
 from torch import nn
 from transformers import (
@@ -290,6 +290,25 @@ def write_whole(folder: Path, made: Parts) -> None:
     write_json(folder / "config.json", base_config(made) | config)
     save(made.projector | audio_weights(made) | text_weights(made), folder / "model.safetensors")
     write_tokenizer(folder)
+
+
+IN_STEPS = {"quant_method": "compressed-tensors", "format": "int-quantized"}
+
+
+def store_in_steps(folder: Path, kind: torch.dtype) -> dict[str, torch.Tensor]:
+    """Write the encoder's and the language model's matrices again as compressed-tensors does; give what they then are."""
+    stored, meant = load_file(folder / "model.safetensors"), dict[str, torch.Tensor]()
+    for name, tensor in list(stored.items()):
+        if "layers." in name and tensor.ndim == 2:
+            scale = tensor.abs().amax(1, keepdim=True) / 100
+            steps = tensor / scale
+            stored[name] = (steps.round() if kind == torch.int8 else steps).to(kind)
+            stored[f"{name}_scale"] = scale
+            meant[name] = stored[name].float() * scale
+    save(stored, folder / "model.safetensors")
+    config = json.loads((folder / "config.json").read_text())
+    write_json(folder / "config.json", config | {"quantization_config": IN_STEPS})
+    return meant
 
 
 LAYOUTS: dict[str, Callable[[Path, Parts], None]] = {

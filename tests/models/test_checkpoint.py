@@ -80,6 +80,50 @@ def test_lora_is_merged(tmp_path: Path) -> None:
         torch.testing.assert_close(tower[name], weight + added.get(name, 0))
 
 
+@pytest.mark.parametrize("kind", [torch.int8, torch.float8_e4m3fn])
+def test_weights_that_are_stored_in_8_bits_are_multiplied_by_their_scales(tmp_path: Path, kind: torch.dtype) -> None:
+    folder, _ = checkpoints.write(tmp_path, "whole")
+    stored = load_file(folder / "model.safetensors")
+    meant = checkpoints.store_in_steps(folder, kind)
+    assert len(meant) == 2 * 6 + 3 * 7
+    in_steps = load(folder, dtype="float32")
+    checkpoints.save(stored | meant, folder / "model.safetensors")
+    plain = load(folder, dtype="float32")
+    audio = torch.randn(9000, generator=torch.Generator().manual_seed(1)).mul(0.1).numpy()
+    prompt = plain.prepare(PROMPT, [audio])
+    torch.testing.assert_close(in_steps.logits(prompt), plain.logits(prompt), atol=0, rtol=0)
+
+
+def without_scale(stored: dict[str, torch.Tensor]) -> None:
+    del stored["audio_tower.layers.0.fc1.weight_scale"]
+
+
+def in_groups(stored: dict[str, torch.Tensor]) -> None:
+    stored["audio_tower.layers.0.fc1.weight_scale"] = torch.ones(64, 4)
+
+
+def with_zeros(stored: dict[str, torch.Tensor]) -> None:
+    stored["audio_tower.layers.0.fc1.weight_zero_point"] = torch.zeros(64, 1, dtype=torch.int8)
+
+
+UNREAD = {
+    without_scale: r"model\.safetensors: .*0\.fc1\.weight is stored in 8 bits without its weight_scale",
+    in_groups: r"0\.fc1\.weight_scale has shape \(64, 4\) beside \(64, 32\); only one scale",
+    with_zeros: r"0\.fc1\.weight_zero_point: weights whose zero is not 0 run only in the vLLM engine",
+}
+
+
+@pytest.mark.parametrize("change", UNREAD, ids=lambda change: change.__name__)
+def test_8_bits_that_cannot_be_read_are_named(tmp_path: Path, change: Any) -> None:
+    folder, _ = checkpoints.write(tmp_path, "whole")
+    checkpoints.store_in_steps(folder, torch.int8)
+    stored = load_file(folder / "model.safetensors")
+    change(stored)
+    checkpoints.save(stored, folder / "model.safetensors")
+    with pytest.raises(CheckpointError, match=UNREAD[change]):
+        load(folder)
+
+
 def test_base_layers_inside_count_as_the_tower(tmp_path: Path) -> None:
     """With the tower itself saved, peft's names around its layers are taken off and no id is needed."""
     parts = checkpoints.parts()

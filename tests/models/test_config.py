@@ -86,6 +86,11 @@ def test_both_ways_to_write_rope_scaling() -> None:
         ({"audio_config": {"model_type": "wav2vec2"}}, "wav2vec2"),
         ({"text_config": {"model_type": "gemma3"}}, "'gemma3' does not run in process.*vLLM"),
         ({"text_config": {"model_type": "llama", "quantization_config": {}}}, "stored quantised.*vLLM"),
+        ({"quantization_config": {"quant_method": "awq"}}, "stored quantised as 'awq'.*vLLM.*int-quantized"),
+        (
+            {"quantization_config": {"quant_method": "compressed-tensors", "format": "pack-quantized"}},
+            "'pack-quantized'",
+        ),
         ({"text_config": {"model_type": "llama", "hidden_act": "gelu"}}, "activation 'gelu'"),
         ({"text_config": {"model_type": "llama", "rope_scaling": {"type": "dynamic"}}}, "rope scaling 'dynamic'"),
     ],

@@ -106,6 +106,18 @@ def test_every_layout_keeps_what_it_held(tmp_path: Path, layout: str, lora: Lora
     assert held == (first | {"audio_tower"} if lora else first)
 
 
+def test_what_was_stored_in_8_bits_is_written_in_full(tmp_path: Path) -> None:
+    folder, _ = checkpoints.write(tmp_path, "whole")
+    meant = checkpoints.store_in_steps(folder, torch.int8)
+    checkpoint = start(ModelSettings.model_validate({"checkpoint": str(folder)}), tmp_path / "unused", seed=1)
+    export.write(checkpoint, trained(checkpoint, None), None, tmp_path / "result")
+    assert "quantization_config" not in json.loads((tmp_path / "result" / "config.json").read_text())
+    written = load_file(tmp_path / "result" / "model.safetensors")
+    assert not any(name.endswith("_scale") for name in written)
+    for name, value in meant.items():
+        assert torch.equal(written[name], value), name
+
+
 def test_the_reference_takes_its_own_encoder_for_a_merged_one(tmp_path: Path) -> None:
     """By the name in the inline config, which must have "whisper" in it."""
     folder, given = checkpoints.write(tmp_path, "v0_4_1")
