@@ -67,13 +67,13 @@ def _scaled(found: Table) -> dict[str, Stored]:
     """Join weights that are stored in steps with their scales. Raises CheckpointError for those that cannot be read."""
     joined = {}
     for name, where in found.items():
-        stem = name.removesuffix(".weight")
         if name.endswith(_SCALE):
             continue
         if name.endswith(_ZERO):
             raise CheckpointError(f"{where.file}: {where.key}: weights whose zero is not 0 run only in the vLLM engine")
-        scale = found.get(stem + _SCALE)
-        if where.kind in _IN_STEPS and scale is None:
+        is_weight = name.endswith(".weight")  # zeros of activations are in 8 bits, too, and are not read
+        scale = found.get(f"{name}_scale") if is_weight else None
+        if is_weight and where.kind in _IN_STEPS and scale is None:
             raise CheckpointError(f"{where.file}: {where.key} is stored in 8 bits without its {_SCALE[1:]}")
         if scale and scale.shape not in ((), (1,), (*where.shape[:1], 1)):
             raise CheckpointError(

@@ -65,7 +65,6 @@ def _frozen(
 
 def _config(checkpoint: Checkpoint, hears: bool) -> dict[str, Any]:
     config = read_json(checkpoint.folder / "config.json")
-    config.pop("quantization_config", None)  # what was stored in 8 bits goes inside in 16
     for part in ("audio", "text"):
         config.pop(f"{part}_model_lora_config", None)
     tower = checkpoint.tensors[f"{_AUDIO}conv1.weight"].file.parent
@@ -73,4 +72,6 @@ def _config(checkpoint: Checkpoint, hears: bool) -> dict[str, Any]:
         # The reference takes its own encoder only where the inline config's name has "whisper" in it.
         inline = read_json(tower / "config.json") | {"_name_or_path": config["audio_model_id"]}
         config |= {"audio_model_id": None, "audio_config": inline}
+    for written in (config, config.get("audio_config") or {}, config.get("text_config") or {}):
+        written.pop("quantization_config", None)  # all that goes inside is written in full
     return config

@@ -304,10 +304,17 @@ def store_in_steps(folder: Path, kind: torch.dtype) -> dict[str, torch.Tensor]:
             steps = tensor / scale
             stored[name] = (steps.round() if kind == torch.int8 else steps).to(kind)
             stored[f"{name}_scale"] = scale
+            stored[f"{name.removesuffix('weight')}input_zero_point"] = torch.zeros(
+                1, dtype=torch.int8
+            )  # of activations
             meant[name] = stored[name].float() * scale
     save(stored, folder / "model.safetensors")
     config = json.loads((folder / "config.json").read_text())
-    write_json(folder / "config.json", config | {"quantization_config": IN_STEPS})
+    write_json(
+        folder / "config.json",
+        config
+        | {"quantization_config": IN_STEPS, "text_config": config["text_config"] | {"quantization_config": IN_STEPS}},
+    )
     return meant
 
 
