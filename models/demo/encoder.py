@@ -62,7 +62,8 @@ class Listener(nn.Module):
         """Name the frames where labels are known, and the order of phones wherever that is known."""
         frames = self.frames(encoded).float()
         labels = batch.labels.flatten().to(frames.device)
-        named = F.cross_entropy(frames.flatten(0, 1), labels, ignore_index=UNLABELLED)
+        labelled = (labels != UNLABELLED).sum().clamp(min=1)  # none where only people speak
+        named = F.cross_entropy(frames.flatten(0, 1), labels, ignore_index=UNLABELLED, reduction="sum") / labelled
         known = [index for index, sample in enumerate(batch.samples) if len(sample.sequence)]
         if not known:
             return {"frames": named}

@@ -221,6 +221,15 @@ def test_losses_are_finite_and_reach_encoder_and_rows(chat):
     assert listener.audio_tower.conv1.weight.grad.abs().sum() > 0
 
 
+def test_a_batch_of_people_only_whose_phones_have_no_times_has_a_loss():
+    unlabelled = [replace(sample, labels=np.full_like(sample.labels, UNLABELLED)) for sample in samples_()]
+    listener = Listener().to(device())
+    batch = collate(unlabelled, None)
+    terms = listener.loss(listener.encode(batch), batch)
+    assert terms["frames"].item() == 0
+    assert torch.isfinite(terms["ctc"])
+
+
 def test_rows_are_drawn_to_words_and_to_marks_for_what_is_no_word(chat):
     sample = samples_(1)[0]
     placed = place_sample(sample, chat)
