@@ -95,9 +95,8 @@ def finish(build: Path, out: Path, shards: Sequence[Path], cast: Cast, chat: Cha
     """Write the distilled model as the checkpoint, and measure what was written, unless it was measured already."""
     if (build / REPORT).exists():
         return
-    network = read_network(build / "distil" / "model")
-    write_checkpoint(out, network, chat)
-    measure(Judge(network, chat), build, cast, known=shards[0])
+    write_checkpoint(out, read_network(build / "distil" / "model"), chat)
+    measure(Judge(read_network(out), chat), build, cast, known=shards[0])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,7 @@
-"""The checkpoint folder, in the layout in which Ultravox models are published."""
+"""The checkpoint folder, in the layout in which Ultravox models are published.
+
+The matrices of the encoder's layers are kept in 8 bits, as compressed-tensors keeps them: the repository holds 20 MB of demo.
+"""
 
 import json
 from pathlib import Path
@@ -6,6 +9,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
+from torch import Tensor
 
 from models.checkpoint import fill, open_checkpoint
 from models.config import UltravoxConfig
@@ -17,6 +21,18 @@ from models.demo.tokens import TEMPLATE, Chat
 from models.ultravox import Ultravox
 
 CHECKPOINT = Path(__file__).parent / "checkpoint"
+_IN_STEPS = "audio_tower.layers."
+_STORED = {
+    "quant_method": "compressed-tensors",
+    "format": "int-quantized",
+    "quantization_status": "compressed",
+    "config_groups": {
+        "group_0": {
+            "targets": [f"re:{_IN_STEPS}.*"],
+            "weights": {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True, "dynamic": False},
+        }
+    },
+}
 
 
 def assemble(hearing: Hearing, language: LanguageModel) -> Ultravox:
@@ -36,10 +52,9 @@ def read_network(folder: Path) -> Ultravox:
 
 
 def write_checkpoint(folder: Path, model: Ultravox, chat: Chat) -> None:
-    """Write weights in bfloat16, configuration and tokenizer."""
+    """Write weights, those of `_IN_STEPS` in 8 bits and others in bfloat16, configuration and tokenizer."""
     folder.mkdir(parents=True, exist_ok=True)
-    state = {name: value.to(torch.bfloat16).contiguous() for name, value in model.state_dict().items()}
-    save_file(state, folder / "model.safetensors", metadata={"format": "pt"})
+    save_file(_stored(model), folder / "model.safetensors", metadata={"format": "pt"})
     chat.tokenizer.save(str(folder / "tokenizer.json"), pretty=False)
     ends = [chat.end, chat.tokenizer.token_to_id("<|eom_id|>"), chat.tokenizer.token_to_id("<|end_of_text|>")]
     files: dict[str, Any] = {
@@ -71,6 +86,17 @@ def write_checkpoint(folder: Path, model: Ultravox, chat: Chat) -> None:
     }
     for name, content in files.items():
         (folder / name).write_text(json.dumps(content, indent=2) + "\n")
+
+
+def _stored(model: Ultravox) -> dict[str, Tensor]:
+    stored = dict[str, Tensor]()
+    for name, value in model.state_dict().items():
+        if name.startswith(_IN_STEPS) and value.ndim == 2:
+            scale = value.float().abs().amax(1, keepdim=True).clamp(min=torch.finfo(torch.float32).tiny) / 127
+            stored[name], stored[f"{name}_scale"] = (value / scale).round().to(torch.int8), scale
+        else:
+            stored[name] = value.to(torch.bfloat16).contiguous()
+    return stored
 
 
 def _config(chat: Chat) -> dict[str, Any]:
@@ -116,4 +142,5 @@ def _config(chat: Chat) -> dict[str, Any]:
         "vocab_size": TEXT.vocabulary,
         "pad_token_id": chat.end,
         "torch_dtype": "bfloat16",
+        "quantization_config": _STORED,
     }

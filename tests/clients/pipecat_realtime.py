@@ -78,6 +78,13 @@ async def until(kind, number):
             await asyncio.sleep(0.02)
 
 
+async def until_spoken(answers):
+    """Wait for the first sound of so many answers."""
+    async with asyncio.timeout(PATIENCE_SECONDS):
+        while len({e["item_id"] for e in seen["events"] if e["type"] == "response.output_audio.delta"}) < answers:
+            await asyncio.sleep(0.02)
+
+
 async def main(server, speech):
     listen()
     address = server.replace("http", "ws") + "/v1/realtime"
@@ -104,7 +111,7 @@ async def main(server, speech):
         await worker.queue_frame(LLMRunFrame())
         await until("response.done", 1)
         await say("story")
-        await until("response.output_audio.delta", 2)
+        await until_spoken(2)
         await asyncio.sleep(0.5)  # the service counts what was played by the clock
         await say("sum")
         await until("conversation.item.truncated", 2)
