@@ -1,6 +1,7 @@
 """The checkpoint folder, in the layout in which Ultravox models are published.
 
-The matrices of the encoder's layers are kept in 8 bits, as compressed-tensors keeps them: the repository holds 20 MB of demo.
+The matrices of the encoder's layers are kept in 8 bits, as compressed-tensors keeps them, for the repository's sake: all of
+`models/demo` is to stay below 20 MB.
 """
 
 import json
@@ -89,6 +90,7 @@ def write_checkpoint(folder: Path, model: Ultravox, chat: Chat) -> None:
 
 
 def _stored(model: Ultravox) -> dict[str, Tensor]:
+    """Give the tensors of the file; what is in 8 bits is in steps of a 127th of its output's largest weight (`weight_scale`)."""
     stored = dict[str, Tensor]()
     for name, value in model.state_dict().items():
         if name.startswith(_IN_STEPS) and value.ndim == 2:
