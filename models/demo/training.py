@@ -43,7 +43,7 @@ class Muon(torch.optim.Optimizer):
 def orthogonal(matrix: Tensor, steps: int = 5) -> Tensor:
     """Bring all singular values of a matrix near 1."""
     wide = matrix if matrix.shape[0] <= matrix.shape[1] else matrix.mT
-    x = (wide / (wide.norm() + 1e-7)).bfloat16()
+    x = (wide / (wide.norm() + 1e-7)).to(short())
     for _ in range(steps):
         square = x @ x.mT
         x = 3.4445 * x + (-4.7750 * square + 2.0315 * square @ square) @ x
@@ -67,9 +67,15 @@ def device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
+def short() -> torch.dtype:
+    """Give the type for what bears fewer bits: bfloat16, but float32 on a CPU that only emulates that, which takes longer."""
+    native = device().type != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - no public way to ask
+    return torch.bfloat16 if native else torch.float32
+
+
 def mixed() -> torch.autocast:
-    """Compute in bfloat16 what bears it."""
-    return torch.autocast(device().type, torch.bfloat16)
+    """Compute in fewer bits what bears it."""
+    return torch.autocast(device().type, torch.bfloat16, enabled=short() == torch.bfloat16)
 
 
 def attention() -> AbstractContextManager[None]:
