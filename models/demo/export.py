@@ -5,6 +5,7 @@ The matrices of the encoder's layers are kept in 8 bits, as compressed-tensors k
 """
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -29,7 +30,7 @@ _STORED = {
     "quantization_status": "compressed",
     "config_groups": {
         "group_0": {
-            "targets": [f"re:{_IN_STEPS}.*"],
+            "targets": [f"re:{re.escape(_IN_STEPS)}.*"],
             "weights": {"num_bits": 8, "type": "int", "strategy": "channel", "symmetric": True, "dynamic": False},
         }
     },
