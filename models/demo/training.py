@@ -16,6 +16,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
+from models.checkpoint import choose_dtype
+
 SAVE_EVERY_S = 60.0
 LOG_EVERY = 50  # steps
 
@@ -69,8 +71,7 @@ def device() -> torch.device:
 
 def short() -> torch.dtype:
     """Give the type for what bears fewer bits: bfloat16, but float32 on a CPU that only emulates that, which takes longer."""
-    native = device().type != "cpu" or torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - no public way to ask
-    return torch.bfloat16 if native else torch.float32
+    return choose_dtype(None, device())
 
 
 def mixed() -> torch.autocast:

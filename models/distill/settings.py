@@ -99,7 +99,7 @@ class RunSettings(BaseModel):
     steps: Count
     batch: Count = 24  # clips per device and pass
     accumulation: Count = 1  # passes per step
-    precision: Literal["bf16", "fp32"] = "bf16"
+    precision: Literal["bf16", "fp32"] | None = None  # bf16, which a CPU that only emulates it computes in fp32
     save_every: Count = 500  # steps
     log_every: Count = 10
     workers: int = Field(2, ge=0)  # processes that read data, per device

@@ -21,7 +21,7 @@ from torch.utils.data import DataLoader
 from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 
-from models.checkpoint import Checkpoint, fill, read_tokenizer
+from models.checkpoint import Checkpoint, choose_dtype, fill, read_tokenizer
 from models.distill import export
 from models.distill.examples import Batch, Composer, Examples, collate
 from models.distill.settings import OptimizerSettings, Settings, SettingsError
@@ -76,15 +76,12 @@ class Run:
         self._settings = settings
         self._accelerator = accelerator
         self._checkpoint = checkpoint
-        fill(checkpoint, torch.device("cpu"), self._dtype)
+        self._kept = torch.float32 if settings.run.precision == "fp32" else torch.bfloat16  # by the whole result
+        computed = self._kept if settings.run.precision else choose_dtype(None, accelerator.device)
+        fill(checkpoint, torch.device("cpu"), computed)
         student = Student(checkpoint.network, settings.loss, settings.model.lora, settings.model.train_audio)
         optimizer = torch.optim.AdamW(student.trained(), weight_decay=settings.optimizer.weight_decay)
         self._student, self._optimizer = accelerator.prepare(student, optimizer)
-
-    @property
-    def _dtype(self) -> torch.dtype:
-        """Of the towers while training, and of the whole result."""
-        return torch.float32 if self._settings.run.precision == "fp32" else torch.bfloat16
 
     def resume(self) -> None:
         """Go on from the saved state, where there is one. Raises SettingsError when it is of another training."""
@@ -132,7 +129,7 @@ class Run:
         folder = self._settings.output / RESULT
         trained = self._trained()
         if self._accelerator.is_main_process:
-            named = {name.removeprefix(_NETWORK): tensor.to(self._dtype) for name, tensor in trained.items()}
+            named = {name.removeprefix(_NETWORK): tensor.to(self._kept) for name, tensor in trained.items()}
             export.write(self._checkpoint, named, self._settings.model.lora, folder)
             left_out = f"; left out: {self.tally}; see {self._settings.output / BAD}" if self.tally.total else ""
             self._accelerator.print(f"{folder}{left_out}")

@@ -16,6 +16,7 @@ import torch
 
 pytest.importorskip("accelerate", reason="the extra 'train' is not installed")
 
+from accelerate import Accelerator
 from safetensors.torch import load_file, save_file
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
@@ -23,7 +24,8 @@ from models import load
 from models.__main__ import main
 from models.checkpoint import open_checkpoint
 from models.distill.settings import OptimizerSettings, Settings, SettingsError
-from models.distill.train import BAD, LOG, RESULT, STATE, learning_rate, train
+from models.distill.start import start
+from models.distill.train import BAD, LOG, RESULT, STATE, Run, learning_rate, train
 from tests.models import checkpoints
 from tests.models.distill import corpus
 
@@ -133,6 +135,18 @@ def test_mixed_precision_and_accumulation(folder: Path) -> None:
     assert stored.dtype == torch.bfloat16
     trained = torch.load(settings.output / STATE, weights_only=True)["trained"]
     assert {tensor.dtype for tensor in trained.values()} == {torch.float32}
+
+
+@pytest.mark.parametrize(("native", "computed"), [(True, torch.bfloat16), (False, torch.float32)])
+def test_a_cpu_that_only_emulates_bfloat16_computes_in_float32(folder: Path, monkeypatch, native, computed) -> None:
+    monkeypatch.setattr(torch.cpu, "_is_avx512_bf16_supported", lambda: native)
+    settings = corpus.settings(folder, run=corpus.run(steps=1, precision=None))
+    checkpoint = start(settings.model, settings.output / "start", settings.seed)
+    run = Run(settings, Accelerator(), checkpoint)
+    assert {value.dtype for value in checkpoint.network.language_model.parameters()} == {computed}
+    assert len(list(run.steps())) == 1
+    kept = load_file(run.finish() / "model.safetensors")
+    assert {value.dtype for value in kept.values()} == {torch.bfloat16}
 
 
 def test_accumulating_is_a_larger_batch(folder: Path) -> None:
