@@ -178,7 +178,7 @@ KINDS = (
         "fine",
         (
             "(i am|i'm) (fine|good|well|great|okay|very well|happy|doing well|doing fine)( thanks| thank you| too| today|)",
-            "(fine|good|great|very well|not bad)( thanks| thank you)",
+            "(fine|good|doing fine|very well|not bad)( thanks| thank you)",
         ),
         "I am glad to hear that.",
         "You said that you are well.",

@@ -66,6 +66,29 @@ def phone(*digits: int) -> Utterance:
 # wordings
 
 
+def wordings(pattern: str) -> set[str]:
+    """Write out all that a pattern can say."""
+    group = re.search(r"\(([^()]*)\)", pattern)
+    if group is None:
+        return {" ".join(pattern.split())}
+    choices = (pattern[: group.start()] + choice + pattern[group.end() :] for choice in group[1].split("|"))
+    return set[str]().union(*map(wordings, choices))
+
+
+def test_no_wording_has_two_right_answers():
+    asks = {kind.name: kind.asks for kind in dialogue.KINDS}
+    asks |= {"repeat": rules.REPEAT_ASKS, "recall": rules.RECALL_ASKS, **functions.ASKS}
+    kinds = dict[str, set[str]]()
+    for kind, patterns in asks.items():
+        for wording in set[str]().union(*map(wordings, patterns)):
+            kinds.setdefault(wording, set()).add(kind)
+    for wording in list(kinds):
+        for prefix in rules.PREFIXES:
+            kinds.get(f"{prefix} {wording}", set()).update(kinds[wording])
+    assert len(kinds) > 3000
+    assert {wording: of for wording, of in kinds.items() if len(of) > 1} == {}
+
+
 @pytest.mark.parametrize("pattern", PATTERNS)
 def test_every_pattern_expands_to_spoken_words(pattern):
     for seed in range(10):
